@@ -1,0 +1,60 @@
+// Placing quantizers in a graph and freezing a trained graph to codes. Torch-free: what the quantizers compute while they
+// train is behind the wall (src/train/quantizer.h); here they are nodes ai.nnq::Quantizer.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nnq/encoding.h"
+#include "nnq/graph.h"
+
+namespace nnq {
+
+/// What to do to one layer's weights or activations.
+struct QuantizerSpec {
+  std::string method;                            // registry id: "uniform", "dorefa", "bnn"; empty = stay float
+  int bits = 8;                                  // 1..8
+  std::map<std::string, Attribute> parameters;   // the method's own, e.g. {"per_channel", 1}
+};
+
+struct LayerRule {
+  std::string glob;                              // node name pattern: "*", "layer1.*"; "first" / "last" are also allowed
+  QuantizerSpec weights, activations, gradients;
+};
+
+/// Rules are applied in order, later ones win. `first` and `last` mean the first/last layer with weights.
+struct PlacementOptions {
+  std::vector<LayerRule> rules;
+  bool quantize_adds = false;     // one shared encoding on both inputs of residual adds (integer residual paths)
+};
+
+/// Inserts ai.nnq::Quantizer nodes: on the weight of each chosen Conv/ConvTranspose/Gemm/MatMul, on its input (one
+/// quantizer a value, shared by all its readers), and, for gradients, on its output. Node names: "<layer>.weight_quantizer",
+/// "<value>.quantizer". State initializers are added by the method (see src/train/quantizer.h).
+Graph place_quantizers(Graph graph, const PlacementOptions& options);
+
+/// A trained activation quantizer in the form that deploys: v = clamp(rint(x / scale), min, max), integers, or
+/// v = x >= 0 ? +1 : -1 (sign). Value = step * v (step == scale for the first form).
+struct ActivationCode {
+  bool sign = false;
+  float scale = 1;
+  int min = 0, max = 255;
+  int bits = 8;
+  float step = 1;
+};
+
+/// What freeze() asks of the trained quantizers, by Quantizer node.
+struct FreezeCallbacks {
+  std::function<Encoding(const Node& quantizer, const Tensor& weight)> weight;
+  std::function<ActivationCode(const Node& quantizer)> activation;
+};
+
+/// Turns a graph with Quantizer nodes into the deployable graph of docs/quantized-graph.md: weights packed as codes, integer
+/// convolutions on codes, BatchNormalization and scales folded into one Affine per layer. Evaluating it, lowering it
+/// and running it in ONNX Runtime give the same integers.
+Graph freeze(Graph graph, const FreezeCallbacks& callbacks);
+
+}  // namespace nnq
