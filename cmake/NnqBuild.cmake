@@ -24,6 +24,10 @@ if(NNQ_SANITIZE)
   add_link_options(-fsanitize=${NNQ_SANITIZE})
 endif()
 
+if(NNQ_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 set(NNQ_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror)
 
 # nnq_room(NAME): object library nnq_room_NAME of every .cpp under src/NAME. Files named *_main.cpp, *_test.cpp and
