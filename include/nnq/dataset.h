@@ -31,15 +31,15 @@ struct Preprocessing {
   std::vector<float> std = {1};
   std::vector<std::int64_t> size;  // expected [C, H, W]; empty: as the data has it
 
-  std::map<std::string, std::string> to_metadata() const;                     // keys nnq.input.mean, .std, .size
+  std::map<std::string, std::string> to_metadata() const;  // keys nnq.input.mean, .std, .size
   static Preprocessing from_metadata(const std::map<std::string, std::string>& metadata);
   /// Converts samples [begin, end) to a float32 [n, C, H, W] batch.
   Tensor apply(const Samples& samples, std::span<const std::int64_t> indices) const;
 };
 
 struct Augmentation {
-  int shift = 0;        // crop after zero padding (in normalised space: the pad is pixel 0) by this many pixels
-  bool flip = false;    // horizontal, probability 1/2
+  int shift = 0;      // crop after zero padding (in normalised space: the pad is pixel 0) by this many pixels
+  bool flip = false;  // horizontal, probability 1/2
 };
 
 /// A registered data set (file src/data/sets/<name>.cpp): how to find it and how to read it.
@@ -51,8 +51,9 @@ struct DatasetInfo {
 std::vector<DatasetInfo> all_datasets();
 /// Directories searched, in order: NNQ_DATA entries, ~/.cache/nnq/data, /usr/share/datasets.
 std::vector<std::filesystem::path> dataset_search_path();
-/// Loads a split. `spec` is a registered name ("cifar10"), "images:PATH" (class/name.png folders), or "npy:IMAGES.npy,LABELS.npy".
-/// Split::validation is not a file: callers cut it from train with split_off(). Throws nnq::Error naming file and offset.
+/// Loads a split. `spec` is a registered name ("cifar10"), "images:PATH" (class/name.png folders), or
+/// "npy:IMAGES.npy,LABELS.npy". Split::validation is not a file: callers cut it from train with split_off(). Throws
+/// nnq::Error naming file and offset.
 Samples load_dataset(const std::string& spec, Split split);
 /// Where `name` was found, or empty; for `nnq data`.
 std::filesystem::path find_dataset(const std::string& name);
@@ -60,8 +61,8 @@ std::filesystem::path find_dataset(const std::string& name);
 /// Deterministically (by seed, stratified by nothing) moves `count` random samples of `train` into the returned set.
 Samples split_off(Samples& train, std::int64_t count, std::uint64_t seed);
 
-/// Batches of a split in the background: shuffling, augmentation and normalisation are functions of (seed, epoch, position)
-/// alone, so that a resumed run sees the same batches whatever the threads do.
+/// Batches of a split in the background: shuffling, augmentation and normalisation are functions of (seed, epoch,
+/// position) alone, so that a resumed run sees the same batches whatever the threads do.
 class BatchLoader {
  public:
   struct Options {

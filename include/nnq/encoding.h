@@ -24,10 +24,10 @@ enum class EncodingKind : std::uint8_t {
 /// are unsigned in every kind; zero_point is in code units (signed symmetric: 2^(b-1)).
 struct Encoding {
   EncodingKind kind = EncodingKind::uniform;
-  int bits = 8;                          // 1..8
-  Shape shape;                           // of the tensor
-  std::int64_t groups = 1;               // 1 or shape[0]
-  std::vector<std::uint8_t> codes;       // one a weight, row-major, each < 2^bits
+  int bits = 8;                     // 1..8
+  Shape shape;                      // of the tensor
+  std::int64_t groups = 1;          // 1 or shape[0]
+  std::vector<std::uint8_t> codes;  // one a weight, row-major, each < 2^bits
 
   std::vector<float> scale;              // uniform: [groups]
   std::vector<std::int32_t> zero_point;  // uniform: [groups], code units

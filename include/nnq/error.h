@@ -48,7 +48,7 @@ inline void throw_if_error(const Status& status, const std::string& where = {}) 
 }  // namespace nnq
 
 /// Throws nnq::Error(message, where) unless `condition` holds. `message` is only built on failure.
-#define NNQ_CHECK(condition, message, ...)                                          \
-  do {                                                                              \
-    if (!(condition)) throw ::nnq::Error((message)__VA_OPT__(, ) __VA_ARGS__);      \
+#define NNQ_CHECK(condition, message, ...)                                     \
+  do {                                                                         \
+    if (!(condition)) throw ::nnq::Error((message)__VA_OPT__(, ) __VA_ARGS__); \
   } while (false)

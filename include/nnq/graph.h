@@ -36,8 +36,9 @@ struct Graph {
   /// Appends a node and returns its first output's name. Name and output are made from `stem` when empty.
   std::string add(Node node, const std::string& stem = {});
   /// Shorthand: add("Conv", {"x", "w"}, {{"strides", std::vector<int64_t>{1, 1}}}, "conv1") -> output value name.
-  std::string add(const std::string& op, std::vector<std::string> inputs, std::map<std::string, Attribute> attributes = {},
-                  const std::string& stem = {}, const std::string& domain = {});
+  std::string add(const std::string& op, std::vector<std::string> inputs,
+                  std::map<std::string, Attribute> attributes = {}, const std::string& stem = {},
+                  const std::string& domain = {});
   std::string add_initializer(const std::string& stem, Tensor value);
 
   const Tensor* initializer(const std::string& value) const;  // nullptr when not an initializer
@@ -56,7 +57,7 @@ struct Graph {
 /// Producer and consumer look-ups in O(1) for passes; a snapshot, rebuilt after edits.
 struct GraphIndex {
   explicit GraphIndex(const Graph& graph);
-  std::map<std::string, std::int64_t> producer;              // value -> node index (absent: input or initializer)
+  std::map<std::string, std::int64_t> producer;               // value -> node index (absent: input or initializer)
   std::map<std::string, std::vector<std::size_t>> consumers;  // value -> node indices
 };
 

@@ -18,9 +18,9 @@ using Attribute = std::variant<std::int64_t, float, std::string, Tensor, std::ve
 inline constexpr const char* kNnqDomain = "ai.nnq";
 
 struct Node {
-  std::string name;    // unique in its graph; made from the first output when a file has none
-  std::string op;      // "Conv", "Quantize", ...
-  std::string domain;  // "" or "ai.nnq"
+  std::string name;                  // unique in its graph; made from the first output when a file has none
+  std::string op;                    // "Conv", "Quantize", ...
+  std::string domain;                // "" or "ai.nnq"
   std::vector<std::string> inputs;   // value names; "" = optional input left out
   std::vector<std::string> outputs;  // value names; "" = optional output not wanted
   std::map<std::string, Attribute> attributes;

@@ -8,7 +8,7 @@
 namespace nnq {
 
 struct ImportOptions {
-  bool simplify = true;                       // run nnq::simplify on the result
+  bool simplify = true;                          // run nnq::simplify on the result
   std::size_t max_bytes = std::size_t{4} << 30;  // refuse larger files and larger declared tensors
 };
 

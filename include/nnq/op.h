@@ -29,7 +29,7 @@ struct Dim {
   std::string symbol;
 
   Dim() = default;
-  Dim(std::int64_t v) : value(v) {}                       // NOLINT(google-explicit-constructor): dims read as numbers
+  Dim(std::int64_t v) : value(v) {}  // NOLINT(google-explicit-constructor): dims read as numbers
   explicit Dim(std::string s) : symbol(std::move(s)) {}
   bool known() const { return value >= 0; }
   bool operator==(const Dim&) const = default;
@@ -39,23 +39,23 @@ using SymbolicShape = std::vector<Dim>;
 /// Type of a value: element type and, when inferable, rank and dimensions.
 struct ValueType {
   DType dtype = DType::f32;
-  bool ranked = false;    // false: even the rank is unknown
+  bool ranked = false;  // false: even the rank is unknown
   SymbolicShape shape;
 
   static ValueType of(DType t, const Shape& s);
-  bool fully_known() const;        // ranked and every dimension known
-  Shape static_shape() const;      // requires fully_known()
-  std::string to_string() const;   // "float32[N, 3, 32, 32]"
+  bool fully_known() const;       // ranked and every dimension known
+  Shape static_shape() const;     // requires fully_known()
+  std::string to_string() const;  // "float32[N, 3, 32, 32]"
   bool operator==(const ValueType&) const = default;
 };
 
 /// What shape inference sees and fills. Inputs left out have no type.
 struct InferContext {
   const Node& node;
-  std::int64_t opset;                                      // of the node's domain
-  std::vector<const ValueType*> inputs;                    // nullptr: left out
-  std::vector<const Tensor*> constants;                    // nullptr: value not known while inferring
-  std::vector<ValueType> outputs;                          // one for each of node.outputs; filled by infer
+  std::int64_t opset;                    // of the node's domain
+  std::vector<const ValueType*> inputs;  // nullptr: left out
+  std::vector<const Tensor*> constants;  // nullptr: value not known while inferring
+  std::vector<ValueType> outputs;        // one for each of node.outputs; filled by infer
 
   bool has(std::size_t i) const { return i < inputs.size() && inputs[i] != nullptr; }
   const ValueType& input(std::size_t i) const { return *inputs[i]; }
@@ -66,9 +66,9 @@ struct InferContext {
 struct EvalContext {
   const Node& node;
   std::int64_t opset;
-  std::vector<const TensorView*> inputs;                   // nullptr: left out
-  std::vector<TensorView*> outputs;                        // nullptr: not wanted
-  std::span<std::byte> scratch;                            // at least Op::scratch bytes, 64-byte aligned
+  std::vector<const TensorView*> inputs;  // nullptr: left out
+  std::vector<TensorView*> outputs;       // nullptr: not wanted
+  std::span<std::byte> scratch;           // at least Op::scratch bytes, 64-byte aligned
 
   bool has(std::size_t i) const { return i < inputs.size() && inputs[i] != nullptr; }
   const TensorView& input(std::size_t i) const { return *inputs[i]; }
@@ -77,8 +77,8 @@ struct EvalContext {
 
 struct Op {
   std::string name;
-  std::string domain;                 // "" or "ai.nnq"
-  std::int64_t since = 1;             // lowest opset whose meaning `infer`/`evaluate` cover (they branch on ctx.opset)
+  std::string domain;      // "" or "ai.nnq"
+  std::int64_t since = 1;  // lowest opset whose meaning `infer`/`evaluate` cover (they branch on ctx.opset)
   std::function<Status(InferContext&)> infer;
   std::function<Status(EvalContext&)> evaluate;
   /// Multiply-accumulates of one application, for `inspect`; absent = 0. Shapes are the known input/output types.
@@ -102,13 +102,14 @@ inline constexpr std::int64_t kNnqOpset = 1;
 
 /// Runs one node on owned tensors: infers output shapes from the actual inputs, allocates, evaluates. Undefined
 /// tensors stand for inputs left out. The reference interpreter and constant folding are loops over this.
-Status evaluate_node(const Node& node, std::int64_t opset, std::span<const Tensor> inputs, std::vector<Tensor>& outputs);
+Status evaluate_node(const Node& node, std::int64_t opset, std::span<const Tensor> inputs,
+                     std::vector<Tensor>& outputs);
 
 }  // namespace nnq
 
 /// Registration of a family: NNQ_OPS(elementwise) { add({.name = "Relu", ...}); }
-#define NNQ_OPS(family)                                                   \
-  namespace nnq::ops {                                                    \
-  void register_##family(const std::function<void(::nnq::Op)>& add);      \
-  }                                                                       \
+#define NNQ_OPS(family)                                              \
+  namespace nnq::ops {                                               \
+  void register_##family(const std::function<void(::nnq::Op)>& add); \
+  }                                                                  \
   void nnq::ops::register_##family(const std::function<void(::nnq::Op)>& add)

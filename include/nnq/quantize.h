@@ -1,5 +1,5 @@
-// Placing quantizers in a graph and freezing a trained graph to codes. Torch-free: what the quantizers compute while they
-// train is behind the wall (src/train/quantizer.h); here they are nodes ai.nnq::Quantizer.
+// Placing quantizers in a graph and freezing a trained graph to codes. Torch-free: what the quantizers compute while
+// they train is behind the wall (src/train/quantizer.h); here they are nodes ai.nnq::Quantizer.
 #pragma once
 
 #include <functional>
@@ -15,24 +15,25 @@ namespace nnq {
 
 /// What to do to one layer's weights or activations.
 struct QuantizerSpec {
-  std::string method;                            // registry id: "uniform", "dorefa", "bnn"; empty = stay float
-  int bits = 8;                                  // 1..8
-  std::map<std::string, Attribute> parameters;   // the method's own, e.g. {"per_channel", 1}
+  std::string method;                           // registry id: "uniform", "dorefa", "bnn"; empty = stay float
+  int bits = 8;                                 // 1..8
+  std::map<std::string, Attribute> parameters;  // the method's own, e.g. {"per_channel", 1}
 };
 
 struct LayerRule {
-  std::string glob;                              // node name pattern: "*", "layer1.*"; "first" / "last" are also allowed
+  std::string glob;  // node name pattern: "*", "layer1.*"; "first" / "last" are also allowed
   QuantizerSpec weights, activations, gradients;
 };
 
 /// Rules are applied in order, later ones win. `first` and `last` mean the first/last layer with weights.
 struct PlacementOptions {
   std::vector<LayerRule> rules;
-  bool quantize_adds = false;     // one shared encoding on both inputs of residual adds (integer residual paths)
+  bool quantize_adds = false;  // one shared encoding on both inputs of residual adds (integer residual paths)
 };
 
 /// Inserts ai.nnq::Quantizer nodes: on the weight of each chosen Conv/ConvTranspose/Gemm/MatMul, on its input (one
-/// quantizer a value, shared by all its readers), and, for gradients, on its output. Node names: "<layer>.weight_quantizer",
+/// quantizer a value, shared by all its readers), and, for gradients, on its output. Node names:
+/// "<layer>.weight_quantizer",
 /// "<value>.quantizer". State initializers are added by the method (see src/train/quantizer.h).
 Graph place_quantizers(Graph graph, const PlacementOptions& options);
 
@@ -52,9 +53,9 @@ struct FreezeCallbacks {
   std::function<ActivationCode(const Node& quantizer)> activation;
 };
 
-/// Turns a graph with Quantizer nodes into the deployable graph of docs/quantized-graph.md: weights packed as codes, integer
-/// convolutions on codes, BatchNormalization and scales folded into one Affine per layer. Evaluating it, lowering it
-/// and running it in ONNX Runtime give the same integers.
+/// Turns a graph with Quantizer nodes into the deployable graph of docs/quantized-graph.md: weights packed as codes,
+/// integer convolutions on codes, BatchNormalization and scales folded into one Affine per layer. Evaluating it,
+/// lowering it and running it in ONNX Runtime give the same integers.
 Graph freeze(Graph graph, const FreezeCallbacks& callbacks);
 
 }  // namespace nnq

@@ -43,10 +43,8 @@ inline std::string to_text(std::string_view v) { return std::string(v); }
 inline std::string to_text(const char* v) { return v; }
 inline std::string to_text(const std::string& v) { return v; }
 template <class T>
-  requires requires(T v) { std::to_string(v); }
-std::string to_text(T v) {
-  return std::to_string(v);
-}
+requires requires(T v) { std::to_string(v); }
+std::string to_text(T v) { return std::to_string(v); }
 }  // namespace detail
 
 /// Concatenates its arguments as text; the exception-free stand-in for fmt::format on the runtime side.
@@ -60,13 +58,13 @@ std::string text(const Args&... args) {
 }  // namespace nnq
 
 /// Returns Status::invalid(text(...)) from the enclosing function unless `condition` holds.
-#define NNQ_REQUIRE(condition, ...)                                  \
-  do {                                                               \
+#define NNQ_REQUIRE(condition, ...)                                            \
+  do {                                                                         \
     if (!(condition)) return ::nnq::Status::invalid(::nnq::text(__VA_ARGS__)); \
   } while (false)
 
 /// Returns the Status of `expression` from the enclosing function unless it is ok.
-#define NNQ_TRY(expression)                                   \
-  do {                                                        \
+#define NNQ_TRY(expression)                                                              \
+  do {                                                                                   \
     if (::nnq::Status nnq_status_ = (expression); !nnq_status_.ok()) return nnq_status_; \
   } while (false)

@@ -29,23 +29,23 @@ struct MethodInfo {
 
 /// What `train` and `compress` end in (the keys of design.md's --json).
 struct RunResult {
-  std::string run;             // run directory
-  std::filesystem::path model;  // final ONNX
-  std::filesystem::path packed; // final .nnq, empty when the run made none
+  std::string run;               // run directory
+  std::filesystem::path model;   // final ONNX
+  std::filesystem::path packed;  // final .nnq, empty when the run made none
   std::size_t bytes = 0, float_bytes = 0;
   std::string metric = "accuracy";
   double value = 0, float_value = 0;
   bool met = true;
   double seconds = 0;
-  bool interrupted = false;    // Ctrl-C / SIGTERM: checkpoint written, --resume goes on
+  bool interrupted = false;  // Ctrl-C / SIGTERM: checkpoint written, --resume goes on
 };
 
 struct TrainRequest {
   std::filesystem::path recipe;
-  std::vector<std::string> overrides;  // "train.epochs=3"
+  std::vector<std::string> overrides;   // "train.epochs=3"
   std::filesystem::path run_directory;  // empty: runs/<name>-<n>
   bool resume = false;
-  int threads = 0;                     // 0: all cores
+  int threads = 0;  // 0: all cores
 };
 
 struct CompressRequest {
@@ -53,8 +53,8 @@ struct CompressRequest {
   std::string method = "uniform";
   int weights = 8, activations = 8;
   std::string data;
-  double max_drop = 1.0;                // points of accuracy
-  int epochs = -1;                      // fine-tuning budget: -1 = chosen from the bits; 0 = post-training only
+  double max_drop = 1.0;  // points of accuracy
+  int epochs = -1;        // fine-tuning budget: -1 = chosen from the bits; 0 = post-training only
   std::vector<std::string> overrides;
   std::filesystem::path run_directory;
   bool resume = false;
@@ -68,9 +68,11 @@ class TrainApi {
   virtual std::vector<MethodInfo> methods() const = 0;
   virtual RunResult train(const TrainRequest& request) const = 0;
   virtual RunResult compress(const CompressRequest& request) const = 0;
-  /// Logits of a graph over batches on LibTorch: outputs [n, classes...] in order; `observe` sees every value of every batch.
-  virtual std::vector<Tensor> evaluate(const Graph& graph, const Tensor& input, int threads,
-                                       const std::function<void(const std::string&, const Tensor&)>& observe = {}) const = 0;
+  /// Logits of a graph over batches on LibTorch: outputs [n, classes...] in order; `observe` sees every value of every
+  /// batch.
+  virtual std::vector<Tensor> evaluate(
+      const Graph& graph, const Tensor& input, int threads,
+      const std::function<void(const std::string&, const Tensor&)>& observe = {}) const = 0;
 };
 
 }  // namespace nnq

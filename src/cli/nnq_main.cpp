@@ -1,1 +1,119 @@
-int main() { return 0; }
+#include <fmt/format.h>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <cstdio>
+#include <new>
+
+#include "cli/table.h"
+#include "cli/verb.h"
+#include "nnq/error.h"
+#include "nnq/version.h"
+
+namespace {
+
+using nnq::cli::ExitCode;
+
+std::string help_text(const std::vector<std::unique_ptr<nnq::cli::Verb>>& verbs) {
+  std::string out = fmt::format(
+      "nnq {}: makes a neural network small and fast, proves what that cost, runs the result\n\n", nnq::version());
+  out += "usage: nnq VERB [options]         nnq VERB --help explains one verb\n\n";
+  for (const auto& verb : verbs) out += fmt::format("  {:<10} {}\n", verb->name(), verb->summary());
+  out += "\nevery verb: --json prints one JSON document (docs/json.md); tables go to stdout, progress to stderr\n";
+  out += "exit codes: 0 done, 1 a stated requirement was not met, 2 bad usage or input, 3 a fault of nnq's own\n";
+  out += "data sets:  looked for in NNQ_DATA, ~/.cache/nnq/data, /usr/share/datasets (nnq data)\n\n";
+  out +=
+      "start with: nnq compress models/fashion_mnist_float.onnx --weights 4 --activations 4 --data fashion_mnist "
+      "--max-drop 0.5\n";
+  return out;
+}
+
+int report_error(bool json, const std::string& verb, const nnq::Error& error, int code) {
+  if (json) {
+    nlohmann::ordered_json document = {{"nnq", nnq::version()}, {"verb", verb}};
+    document["error"] = {{"message", error.message()}, {"where", error.where()}, {"hint", error.hint()}};
+    fmt::print("{}\n", document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  }
+  std::string line = error.what();
+  for (char& c : line) {
+    if (c == '\n' || c == '\r') c = ' ';
+  }
+  fmt::print(stderr, "nnq{}: {}\n", verb.empty() ? "" : " " + verb, line);
+  return code;
+}
+
+/// Runs `verb` and turns every way of failing into one line and the documented exit code.
+int guarded(nnq::cli::Verb& verb, bool json) {
+  try {
+    nlohmann::ordered_json document = {{"nnq", nnq::version()}, {"verb", verb.name()}};
+    const int code = verb.run(json, document);
+    if (json) fmt::print("{}\n", document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+    return code;
+  } catch (const nnq::Error& error) {
+    return report_error(json, verb.name(), error, error.fault() ? ExitCode::own_fault : ExitCode::bad_input);
+  } catch (const std::bad_alloc&) {
+    return report_error(json, verb.name(), nnq::Error("not enough memory for this model and input"),
+                        ExitCode::bad_input);
+  } catch (const std::exception& error) {
+    return report_error(json, verb.name(), nnq::Error(error.what(), {}, "a fault of nnq's own, please report it"),
+                        ExitCode::own_fault);
+  }
+}
+
+bool wants_json(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    if (std::string(argv[i]) == "--json") return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto verbs = nnq::cli::all_verbs();
+  CLI::App app("nnq");
+  app.set_help_flag();
+  bool help = false, version = false, json = false;
+  app.add_flag("-h,--help", help);
+  app.add_flag("--version", version);
+  app.require_subcommand(0, 1);
+  std::vector<CLI::App*> subcommands;
+  for (const auto& verb : verbs) {
+    CLI::App* sub = app.add_subcommand(verb->name(), verb->summary());
+    sub->add_flag("--json", json, "print one JSON document on stdout");
+    verb->options(*sub);
+    std::string footer = "Examples:\n";
+    for (const std::string& example : verb->examples()) footer += "  " + example + "\n";
+    sub->footer(footer);
+    subcommands.push_back(sub);
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    for (CLI::App* sub : subcommands) {
+      if (sub->parsed()) {
+        fmt::print("{}", sub->help());
+        return ExitCode::done;
+      }
+    }
+    fmt::print("{}", help_text(verbs));
+    return ExitCode::done;
+  } catch (const CLI::ParseError& error) {
+    std::string verb;
+    for (CLI::App* sub : subcommands) {
+      if (sub->parsed() || sub->count_all() > 0) verb = sub->get_name();
+    }
+    const std::string hint = verb.empty() ? "nnq --help lists the verbs" : "nnq " + verb + " --help lists the options";
+    return report_error(wants_json(argc, argv), verb, nnq::Error(error.what(), {}, hint), ExitCode::bad_input);
+  }
+  if (version) {
+    fmt::print("nnq {}\n", nnq::version());
+    return ExitCode::done;
+  }
+  for (std::size_t i = 0; i < verbs.size(); ++i) {
+    if (subcommands[i]->parsed()) return guarded(*verbs[i], json);
+  }
+  fmt::print("{}", help_text(verbs));
+  return help || argc == 1 ? ExitCode::done : ExitCode::bad_input;
+}

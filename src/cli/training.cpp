@@ -1,0 +1,50 @@
+#include "cli/training.h"
+
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include <array>
+#include <filesystem>
+#include <string>
+
+#include "nnq/error.h"
+
+namespace nnq::cli {
+namespace {
+
+std::filesystem::path program_folder() {
+  std::array<char, 4096> buffer{};
+  const ssize_t n = readlink("/proc/self/exe", buffer.data(), buffer.size() - 1);
+  return n > 0 ? std::filesystem::path(std::string(buffer.data(), static_cast<std::size_t>(n))).parent_path() : ".";
+}
+
+const TrainApi* load() {
+  const std::filesystem::path bin = program_folder();
+  std::string tried;
+  for (const std::filesystem::path& candidate :
+       {bin / "../lib/libnnq_train.so", bin / "../lib/x86_64-linux-gnu/libnnq_train.so",
+        bin / "../lib/aarch64-linux-gnu/libnnq_train.so", bin / "../lib64/libnnq_train.so",
+        std::filesystem::path("libnnq_train.so")}) {
+    if (candidate.has_parent_path() && !std::filesystem::exists(candidate)) continue;
+    // RTLD_GLOBAL: exceptions thrown there are caught here, so type information must be shared.
+    void* library = dlopen(candidate.c_str(), RTLD_NOW | RTLD_GLOBAL);
+    if (library == nullptr) {
+      if (const char* why = dlerror(); why != nullptr) tried = why;
+      continue;
+    }
+    using Entry = const TrainApi* (*)();
+    const auto entry = reinterpret_cast<Entry>(dlsym(library, "nnq_train_api"));
+    if (entry != nullptr) return entry();
+  }
+  throw Error("the training library libnnq_train.so cannot be loaded" + (tried.empty() ? "" : ": " + tried), {},
+              "build nnq with NNQ_TRAIN=ON; verbs that do not train work without it");
+}
+
+}  // namespace
+
+const TrainApi& training() {
+  static const TrainApi* api = load();
+  return *api;
+}
+
+}  // namespace nnq::cli
