@@ -1,0 +1,43 @@
+#include "cli/run_result.h"
+
+#include <fmt/format.h>
+
+#include "cli/table.h"
+#include "cli/verb.h"
+
+namespace nnq::cli {
+
+int show_result(const RunResult& result, bool json, nlohmann::ordered_json& document) {
+  document["run"] = result.run;
+  document["model"] = result.model.string();
+  document["packed"] = result.packed.string();
+  document["bytes"] = result.bytes;
+  document["float_bytes"] = result.float_bytes;
+  document["metric"] = result.metric;
+  document["value"] = result.value;
+  document["float_value"] = result.float_value;
+  document["met"] = result.met;
+  document["interrupted"] = result.interrupted;
+  document["seconds"] = result.seconds;
+  if (json) return result.met ? done : not_met;
+
+  const bool has_float = result.float_bytes > 0;
+  Table table({{""}, {result.metric, Table::Align::right}, {"bytes on disk", Table::Align::right}, {"file"}});
+  if (has_float)
+    table.row({"float", fixed(result.float_value, 2), grouped(static_cast<std::int64_t>(result.float_bytes)), ""});
+  table.row({"result", fixed(result.value, 2), grouped(static_cast<std::int64_t>(result.bytes)),
+             result.packed.empty() ? result.model.string() : result.packed.string()});
+  fmt::print("{}", table.text());
+  if (has_float && result.bytes > 0) {
+    fmt::print("\n{:.1f}x smaller, {} changed by {:+.2f} points, {:.0f} s\n",
+               static_cast<double>(result.float_bytes) / static_cast<double>(result.bytes), result.metric,
+               result.value - result.float_value, result.seconds);
+  }
+  if (result.interrupted)
+    fmt::print("\ninterrupted: the checkpoint is written; the same command with --resume goes on\n");
+  if (!result.met) fmt::print("\nthe stated requirement was NOT met; the best result is in {}\n", result.run);
+  fmt::print("next: nnq inspect {}\n", result.packed.empty() ? result.model.string() : result.packed.string());
+  return result.met ? done : not_met;
+}
+
+}  // namespace nnq::cli
