@@ -1,0 +1,90 @@
+// The packed runtime, C++: load a .nnq once, make as many sessions of it as there are threads that run it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "nnq/op.h"
+#include "nnq/status.h"
+#include "nnq/tensor.h"
+
+namespace nnq {
+
+struct Program;
+
+/// An input or output of a model.
+struct ModelPort {
+  std::string name;
+  ValueType type;  // dimensions may be free (batch, height, width)
+};
+
+/// A loaded model: immutable, shared by sessions and threads. Weights stay in the mapped file.
+class Model {
+ public:
+  struct Options {
+    bool private_copy = false;  // read into memory instead of mapping: immune to the file being truncated while in use
+  };
+  static Status load(const std::string& file, const Options& options, std::shared_ptr<const Model>& model);
+  static Status from_bytes(std::span<const std::byte> bytes, std::shared_ptr<const Model>& model);  // copies
+  /// Takes a program as it is, e.g. fresh from lower().
+  static Status from_program(Program program, std::shared_ptr<const Model>& model);
+  ~Model();
+
+  const std::vector<ModelPort>& inputs() const;
+  const std::vector<ModelPort>& outputs() const;
+  const std::map<std::string, std::string>& metadata() const;  // input normalisation, labels, recipe hash, ...
+  const Program& program() const;
+  std::size_t file_bytes() const;
+
+ private:
+  struct State;
+  explicit Model(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+  friend class Session;
+};
+
+/// What one step of a plan does on this machine.
+struct StepInfo {
+  std::string name;                  // layer
+  std::string kind;                  // "conv", "quantize", "float Softmax", ...
+  std::string kernel;                // "binary_conv_avx512", ...
+  std::int64_t operations = 0;       // 2 * multiply-accumulates
+  double median_microseconds = 0;    // filled by profile()
+  std::vector<std::string> refused;  // "avx512: CPU has no vpopcntdq", faster kernels that declined, with the reason
+};
+
+/// Runs a model. Owns its planned memory; not for concurrent use (a second thread gets StatusCode::busy).
+class Session {
+ public:
+  struct Options {
+    int threads = 1;                // results do not depend on it
+    std::size_t memory_cap = 0;     // bytes of planned memory allowed; 0: no cap
+  };
+  static Status create(std::shared_ptr<const Model> model, const Options& options, std::unique_ptr<Session>& session);
+  ~Session();
+
+  /// Plans for these input shapes ahead of run(); run() does it by itself when shapes change.
+  Status prepare(std::span<const Shape> input_shapes);
+  /// Runs on inputs in the model's order. `outputs` is resized; tensors of the right type and shape are reused, so that
+  /// a second run with the same shapes allocates nothing.
+  Status run(std::span<const Tensor> inputs, std::vector<Tensor>& outputs);
+
+  std::size_t peak_bytes() const;  // planned memory of the last plan
+  const char* isa() const;         // "avx512", "avx2", "portable"
+  /// Steps of the last plan; times are zero until profile() ran.
+  std::vector<StepInfo> steps() const;
+  /// Runs `repeat` times and fills the median time of every step.
+  Status profile(std::span<const Tensor> inputs, int repeat, std::vector<StepInfo>& steps, double& median_milliseconds);
+
+ private:
+  struct State;
+  explicit Session(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace nnq
