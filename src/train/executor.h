@@ -15,10 +15,10 @@ namespace nnq::train {
 
 /// A trainable tensor of the graph (float initializer of a Conv, Gemm, normalisation, ..., or quantizer state).
 struct Parameter {
-  std::string name;                     // initializer name
+  std::string name;  // initializer name
   at::Tensor* tensor = nullptr;
-  bool decay = true;                    // false: biases, normalisation, quantizer state
-  bool trainable = true;                // false: running statistics and other buffers (saved, not optimised)
+  bool decay = true;      // false: biases, normalisation, quantizer state
+  bool trainable = true;  // false: running statistics and other buffers (saved, not optimised)
   double learning_rate_scale = 1;
   Quantizer* weight_quantizer = nullptr;  // the quantizer on this weight, for after_step
 };
@@ -35,9 +35,10 @@ class Executor {
   Executor(Executor&&) noexcept;
 
   using Observer = std::function<void(const std::string& value, const at::Tensor& tensor)>;
-  /// Graph outputs in order. Training mode: batch statistics, dropout, stochastic quantizers; gradients are recorded when
-  /// at::GradMode is on.
-  std::vector<at::Tensor> forward(const std::map<std::string, at::Tensor>& inputs, bool training, const Observer& observe = {});
+  /// Graph outputs in order. Training mode: batch statistics, dropout, stochastic quantizers; gradients are recorded
+  /// when at::GradMode is on.
+  std::vector<at::Tensor> forward(const std::map<std::string, at::Tensor>& inputs, bool training,
+                                  const Observer& observe = {});
 
   std::vector<Parameter> parameters();
   /// Quantizers by node name.

@@ -24,17 +24,17 @@ enum class Role { weight, activation, gradient };
 struct QuantizerContext {
   Role role = Role::weight;
   int bits = 8;
-  Node node;                        // the ai.nnq::Quantizer node: parameters are its attributes
-  Shape weight_shape;               // role weight: shape of the weight, output channels on axis `channel_axis`
+  Node node;           // the ai.nnq::Quantizer node: parameters are its attributes
+  Shape weight_shape;  // role weight: shape of the weight, output channels on axis `channel_axis`
   std::int64_t channel_axis = 0;
-  std::uint64_t seed = 1;           // of the run; stochastic methods derive their stream from (seed, node name, step)
+  std::uint64_t seed = 1;  // of the run; stochastic methods derive their stream from (seed, node name, step)
 };
 
 /// One state tensor of a quantizer: saved as initializer "<node>.<name>", restored on load.
 struct StateEntry {
   std::string name;
   at::Tensor* tensor;
-  bool trainable = false;           // updated by the optimizer (no weight decay)
+  bool trainable = false;  // updated by the optimizer (no weight decay)
   double learning_rate_scale = 1;
 };
 
@@ -57,6 +57,9 @@ class Quantizer {
   virtual void after_step(at::Tensor& latent);
   /// Factor on the learning rate of the latent weight (BNN: c_k).
   virtual double learning_rate_scale(const at::Tensor& latent) const;
+  /// Activations only: true when forward(x) == forward(relu(x)) with a zero gradient for x < 0, so that the executor
+  /// may leave out a Relu whose only readers are such quantizers.
+  virtual bool absorbs_relu() const { return false; }
   /// Step counter of the run, for reproducible stochastic rounding; set by the trainer before each forward.
   void set_step(std::int64_t step) { step_ = step; }
 
@@ -66,7 +69,8 @@ class Quantizer {
 
 struct Method {
   MethodInfo info;
-  std::function<std::unique_ptr<Quantizer>(const QuantizerContext&)> make;  // throws nnq::Error on bad parameters or bits
+  std::function<std::unique_ptr<Quantizer>(const QuantizerContext&)>
+      make;  // throws nnq::Error on bad parameters or bits
 };
 
 /// Looks up a quantization method; throws nnq::Error naming the nearest id.
@@ -81,8 +85,8 @@ at::Tensor straight_through_masked(const at::Tensor& x, const at::Tensor& q, con
 }  // namespace nnq::train
 
 /// Last line of a method file: NNQ_METHOD(dorefa) { return {.info = {...}, .make = ...}; }
-#define NNQ_METHOD(id)                         \
-  namespace nnq::methods {                     \
-  ::nnq::train::Method register_##id();        \
-  }                                            \
+#define NNQ_METHOD(id)                  \
+  namespace nnq::methods {              \
+  ::nnq::train::Method register_##id(); \
+  }                                     \
   ::nnq::train::Method nnq::methods::register_##id()

@@ -1,0 +1,46 @@
+// Plain loops over float32 memory, compiled for several instruction sets and chosen when the program starts. All
+// operations are single IEEE operations, so every instruction set gives the same bits.
+#pragma once
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <cstdint>
+
+namespace nnq::train {
+
+/// Elements a thread takes at a time. Fixed: partial sums are made per chunk, so results do not depend on threads.
+inline constexpr std::int64_t kChunk = 1 << 15;
+
+/// clamp(rint(x / scale), low, high); NaN becomes low.
+void quantize_codes(const float* x, float* out, std::int64_t n, float scale, float low, float high);
+/// x >= 0 ? +1 : -1.
+void sign_codes(const float* x, float* out, std::int64_t n);
+/// quantize_codes * scale.
+void quantize_values(const float* x, float* out, std::int64_t n, float scale, float low, float high);
+/// Gradient passed where low <= x / scale <= high, else 0.
+void mask_range(const float* gradient, const float* x, float* out, std::int64_t n, float scale, float low, float high);
+/// The same, and returns the sum of gradient * d(value)/d(scale) of learned step size quantization.
+double mask_range_and_scale(const float* gradient, const float* x, float* out, std::int64_t n, float scale, float low,
+                            float high);
+/// Gradient passed where |x| <= bound, else 0.
+void mask_magnitude(const float* gradient, const float* x, float* out, std::int64_t n, float bound);
+
+/// `t` itself when its elements lie densely in memory in any order, otherwise a dense copy.
+at::Tensor dense(const at::Tensor& t);
+/// `t` with the memory order of `like` (which must be dense).
+at::Tensor ordered_as(const at::Tensor& t, const at::Tensor& like);
+
+/// f(in, out, count) over float32 memory in parallel chunks; the result has the memory order of x.
+template <class F>
+at::Tensor map_floats(const at::Tensor& x, F f) {
+  const at::Tensor in = dense(x);
+  at::Tensor out = at::empty_like(in);
+  const float* source = in.data_ptr<float>();
+  float* target = out.data_ptr<float>();
+  at::parallel_for(0, in.numel(), kChunk,
+                   [&](std::int64_t begin, std::int64_t end) { f(source + begin, target + begin, end - begin); });
+  return out;
+}
+
+}  // namespace nnq::train

@@ -1,0 +1,49 @@
+// nnq's own operators of the deployable form (docs/quantized-graph.md): the same IEEE operations as the reference.
+#include "train/element_loops.h"
+#include "train/torch_op.h"
+
+namespace nnq::train {
+namespace {
+
+Kernel quantize(const Build& build) {
+  const auto low = static_cast<float>(build.node.get_int("min", 0)),
+             high = static_cast<float>(build.node.get_int("max", 255));
+  return one_output([=](const Args& args) {
+    const at::Tensor x = args[0].detach();
+    NNQ_CHECK(x.scalar_type() == at::kFloat && args[1].numel() == 1, "Quantize takes float32 values and one scale");
+    return map_floats(x, [=, scale = args[1].item<float>()](const float* in, float* out, std::int64_t n) {
+      quantize_codes(in, out, n, scale, low, high);
+    });
+  });
+}
+
+Kernel sign(const Build&) {
+  return one_output([](const Args& args) { return map_floats(args[0].detach(), sign_codes); });
+}
+
+/// y = round(round(x * a[c]) + b[c]).
+Kernel affine(const Build& build) {
+  const std::int64_t axis = build.node.get_int("axis", 1);
+  return one_output([=](const Args& args) {
+    const at::Tensor& x = args[0];
+    const auto shaped = [&](const at::Tensor& t) {
+      if (t.numel() == 1) return t.reshape({});
+      const std::int64_t along = axis < 0 ? axis + x.dim() : axis;
+      NNQ_CHECK(along >= 0 && along < x.dim() && t.numel() == x.size(along), "one coefficient a channel is needed");
+      std::vector<std::int64_t> shape(static_cast<std::size_t>(x.dim()), 1);
+      shape[static_cast<std::size_t>(along)] = t.numel();
+      return t.reshape(shape);
+    };
+    const at::Tensor product = at::mul(x, shaped(args[1]));
+    return needs_gradient(product) ? at::add(product, shaped(args[2])) : at::Tensor(product).add_(shaped(args[2]));
+  });
+}
+
+}  // namespace
+}  // namespace nnq::train
+
+NNQ_TRAIN_OPS(quantized) {
+  add("Quantize", quantize, kNnqDomain);
+  add("Sign", sign, kNnqDomain);
+  add("Affine", affine, kNnqDomain);
+}

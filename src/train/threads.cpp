@@ -1,0 +1,17 @@
+#include "train/threads.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <thread>
+
+namespace nnq::train {
+
+void set_threads(int threads) {
+  if (threads <= 0) threads = static_cast<int>(std::thread::hardware_concurrency());
+  at::set_num_threads(std::max(threads, 1));
+}
+
+int threads() { return at::get_num_threads(); }
+
+}  // namespace nnq::train
