@@ -7,6 +7,8 @@
 #include <limits>
 #include <new>
 
+#include "core/half.h"
+
 namespace nnq {
 namespace {
 
@@ -16,42 +18,6 @@ std::shared_ptr<std::byte[]> allocate(std::size_t bytes) {
   const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
   auto* raw = static_cast<std::byte*>(::operator new(rounded == 0 ? alignment : rounded, std::align_val_t{alignment}));
   return {raw, [](std::byte* p) { ::operator delete(p, std::align_val_t{alignment}); }};
-}
-
-float half_to_float(std::uint16_t h) {
-  const std::uint32_t sign = static_cast<std::uint32_t>(h & 0x8000u) << 16;
-  const std::uint32_t exponent = (h >> 10) & 0x1fu;
-  const std::uint32_t mantissa = h & 0x3ffu;
-  if (exponent == 0) {
-    const float value = std::ldexp(static_cast<float>(mantissa), -24);
-    return sign != 0 ? -value : value;
-  }
-  if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
-  return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
-}
-
-/// Round to nearest, ties to even, overflow to infinity (IEEE 754 binary16).
-std::uint16_t float_to_half(float f) {
-  const auto bits = std::bit_cast<std::uint32_t>(f);
-  const auto sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000u);
-  const std::uint32_t magnitude = bits & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) return static_cast<std::uint16_t>(sign | 0x7e00u);
-  if (magnitude >= 0x47800000u) return static_cast<std::uint16_t>(sign | 0x7c00u);
-  if (magnitude < 0x38800000u) {  // subnormal half: the scale by 2^24 is exact, rint rounds to even
-    const float scaled = std::ldexp(std::bit_cast<float>(magnitude), 24);
-    return static_cast<std::uint16_t>(sign | static_cast<std::uint16_t>(std::nearbyint(scaled)));
-  }
-  const std::uint32_t rebased = magnitude - 0x38000000u;
-  const std::uint32_t rounded = (rebased + 0xfffu + ((rebased >> 13) & 1u)) >> 13;
-  return static_cast<std::uint16_t>(sign | rounded);
-}
-
-float bfloat_to_float(std::uint16_t b) { return std::bit_cast<float>(static_cast<std::uint32_t>(b) << 16); }
-
-std::uint16_t float_to_bfloat(float f) {
-  const auto bits = std::bit_cast<std::uint32_t>(f);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>((bits >> 16) | 0x40u);
-  return static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
 /// Float to integer without undefined behaviour: NaN becomes 0, values outside the range saturate.
