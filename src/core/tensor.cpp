@@ -16,8 +16,8 @@ constexpr std::size_t alignment = 64;
 
 std::shared_ptr<std::byte[]> allocate(std::size_t bytes) {
   const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-  auto* raw = static_cast<std::byte*>(::operator new(rounded == 0 ? alignment : rounded, std::align_val_t{alignment}));
-  return {raw, [](std::byte* p) { ::operator delete(p, std::align_val_t{alignment}); }};
+  auto* raw = static_cast<std::byte*>(::operator new (rounded == 0 ? alignment : rounded, std::align_val_t{alignment}));
+  return {raw, [](std::byte* p) { ::operator delete (p, std::align_val_t{alignment}); }};
 }
 
 /// Float to integer without undefined behaviour: NaN becomes 0, values outside the range saturate.
@@ -40,20 +40,47 @@ To convert(From v) {
 template <class F>
 void with_reader(const Tensor& t, F&& f) {
   switch (t.dtype()) {
-    case DType::f32: f([p = t.as<float>()](std::int64_t i) { return p[i]; }); break;
-    case DType::f64: f([p = t.as<double>()](std::int64_t i) { return p[i]; }); break;
-    case DType::f16: f([p = t.as<std::uint16_t>()](std::int64_t i) { return half_to_float(p[i]); }); break;
-    case DType::bf16: f([p = t.as<std::uint16_t>()](std::int64_t i) { return bfloat_to_float(p[i]); }); break;
-    case DType::i8: f([p = t.as<std::int8_t>()](std::int64_t i) { return p[i]; }); break;
-    case DType::u8: f([p = t.as<std::uint8_t>()](std::int64_t i) { return p[i]; }); break;
-    case DType::i16: f([p = t.as<std::int16_t>()](std::int64_t i) { return p[i]; }); break;
-    case DType::u16: f([p = t.as<std::uint16_t>()](std::int64_t i) { return p[i]; }); break;
-    case DType::i32: f([p = t.as<std::int32_t>()](std::int64_t i) { return p[i]; }); break;
-    case DType::u32: f([p = t.as<std::uint32_t>()](std::int64_t i) { return p[i]; }); break;
-    case DType::i64: f([p = t.as<std::int64_t>()](std::int64_t i) { return p[i]; }); break;
-    case DType::u64: f([p = t.as<std::uint64_t>()](std::int64_t i) { return p[i]; }); break;
-    case DType::boolean: f([p = t.as<std::uint8_t>()](std::int64_t i) { return p[i] != 0; }); break;
-    case DType::string: break;
+    case DType::f32:
+      f([p = t.as<float>()](std::int64_t i) { return p[i]; });
+      break;
+    case DType::f64:
+      f([p = t.as<double>()](std::int64_t i) { return p[i]; });
+      break;
+    case DType::f16:
+      f([p = t.as<std::uint16_t>()](std::int64_t i) { return half_to_float(p[i]); });
+      break;
+    case DType::bf16:
+      f([p = t.as<std::uint16_t>()](std::int64_t i) { return bfloat_to_float(p[i]); });
+      break;
+    case DType::i8:
+      f([p = t.as<std::int8_t>()](std::int64_t i) { return p[i]; });
+      break;
+    case DType::u8:
+      f([p = t.as<std::uint8_t>()](std::int64_t i) { return p[i]; });
+      break;
+    case DType::i16:
+      f([p = t.as<std::int16_t>()](std::int64_t i) { return p[i]; });
+      break;
+    case DType::u16:
+      f([p = t.as<std::uint16_t>()](std::int64_t i) { return p[i]; });
+      break;
+    case DType::i32:
+      f([p = t.as<std::int32_t>()](std::int64_t i) { return p[i]; });
+      break;
+    case DType::u32:
+      f([p = t.as<std::uint32_t>()](std::int64_t i) { return p[i]; });
+      break;
+    case DType::i64:
+      f([p = t.as<std::int64_t>()](std::int64_t i) { return p[i]; });
+      break;
+    case DType::u64:
+      f([p = t.as<std::uint64_t>()](std::int64_t i) { return p[i]; });
+      break;
+    case DType::boolean:
+      f([p = t.as<std::uint8_t>()](std::int64_t i) { return p[i] != 0; });
+      break;
+    case DType::string:
+      break;
   }
 }
 
@@ -68,31 +95,59 @@ void fill(const Tensor& from, T* out) {
 
 std::size_t size_of(DType type) {
   switch (type) {
-    case DType::f32: case DType::i32: case DType::u32: return 4;
-    case DType::f64: case DType::i64: case DType::u64: return 8;
-    case DType::f16: case DType::bf16: case DType::i16: case DType::u16: return 2;
-    case DType::i8: case DType::u8: case DType::boolean: return 1;
-    case DType::string: return 0;
+    case DType::f32:
+    case DType::i32:
+    case DType::u32:
+      return 4;
+    case DType::f64:
+    case DType::i64:
+    case DType::u64:
+      return 8;
+    case DType::f16:
+    case DType::bf16:
+    case DType::i16:
+    case DType::u16:
+      return 2;
+    case DType::i8:
+    case DType::u8:
+    case DType::boolean:
+      return 1;
+    case DType::string:
+      return 0;
   }
   return 0;
 }
 
 const char* name_of(DType type) {
   switch (type) {
-    case DType::f32: return "float32";
-    case DType::f64: return "float64";
-    case DType::f16: return "float16";
-    case DType::bf16: return "bfloat16";
-    case DType::i8: return "int8";
-    case DType::u8: return "uint8";
-    case DType::i16: return "int16";
-    case DType::u16: return "uint16";
-    case DType::i32: return "int32";
-    case DType::u32: return "uint32";
-    case DType::i64: return "int64";
-    case DType::u64: return "uint64";
-    case DType::boolean: return "bool";
-    case DType::string: return "string";
+    case DType::f32:
+      return "float32";
+    case DType::f64:
+      return "float64";
+    case DType::f16:
+      return "float16";
+    case DType::bf16:
+      return "bfloat16";
+    case DType::i8:
+      return "int8";
+    case DType::u8:
+      return "uint8";
+    case DType::i16:
+      return "int16";
+    case DType::u16:
+      return "uint16";
+    case DType::i32:
+      return "int32";
+    case DType::u32:
+      return "uint32";
+    case DType::i64:
+      return "int64";
+    case DType::u64:
+      return "uint64";
+    case DType::boolean:
+      return "bool";
+    case DType::string:
+      return "string";
   }
   return "?";
 }
@@ -102,8 +157,10 @@ std::optional<std::int64_t> checked_count(const Shape& shape) {
   bool zero = false;
   for (std::int64_t d : shape) {
     if (d < 0) return std::nullopt;
-    if (d == 0) zero = true;
-    else if (__builtin_mul_overflow(n, d, &n)) return std::nullopt;
+    if (d == 0)
+      zero = true;
+    else if (__builtin_mul_overflow(n, d, &n))
+      return std::nullopt;
   }
   return zero ? 0 : n;
 }
@@ -156,8 +213,12 @@ Tensor Tensor::cast(DType to) const {
   if (to == dtype_) return *this;
   Tensor t(to, shape_);
   switch (to) {
-    case DType::f32: fill(*this, t.mutable_as<float>()); break;
-    case DType::f64: fill(*this, t.mutable_as<double>()); break;
+    case DType::f32:
+      fill(*this, t.mutable_as<float>());
+      break;
+    case DType::f64:
+      fill(*this, t.mutable_as<double>());
+      break;
     case DType::f16: {
       auto* out = t.mutable_as<std::uint16_t>();
       with_reader(*this, [&](auto get) {
@@ -172,16 +233,35 @@ Tensor Tensor::cast(DType to) const {
       });
       break;
     }
-    case DType::i8: fill(*this, t.mutable_as<std::int8_t>()); break;
-    case DType::u8: fill(*this, t.mutable_as<std::uint8_t>()); break;
-    case DType::i16: fill(*this, t.mutable_as<std::int16_t>()); break;
-    case DType::u16: fill(*this, t.mutable_as<std::uint16_t>()); break;
-    case DType::i32: fill(*this, t.mutable_as<std::int32_t>()); break;
-    case DType::u32: fill(*this, t.mutable_as<std::uint32_t>()); break;
-    case DType::i64: fill(*this, t.mutable_as<std::int64_t>()); break;
-    case DType::u64: fill(*this, t.mutable_as<std::uint64_t>()); break;
-    case DType::boolean: fill(*this, t.mutable_as<bool>()); break;
-    case DType::string: break;
+    case DType::i8:
+      fill(*this, t.mutable_as<std::int8_t>());
+      break;
+    case DType::u8:
+      fill(*this, t.mutable_as<std::uint8_t>());
+      break;
+    case DType::i16:
+      fill(*this, t.mutable_as<std::int16_t>());
+      break;
+    case DType::u16:
+      fill(*this, t.mutable_as<std::uint16_t>());
+      break;
+    case DType::i32:
+      fill(*this, t.mutable_as<std::int32_t>());
+      break;
+    case DType::u32:
+      fill(*this, t.mutable_as<std::uint32_t>());
+      break;
+    case DType::i64:
+      fill(*this, t.mutable_as<std::int64_t>());
+      break;
+    case DType::u64:
+      fill(*this, t.mutable_as<std::uint64_t>());
+      break;
+    case DType::boolean:
+      fill(*this, t.mutable_as<bool>());
+      break;
+    case DType::string:
+      break;
   }
   return t;
 }

@@ -1,0 +1,98 @@
+#include "core/atomic_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+namespace nnq {
+namespace {
+
+Status failure(const std::filesystem::path& file, const char* what) {
+  return Status::invalid(text(file.string(), ": ", what, ": ", std::strerror(errno)));
+}
+
+/// Closes its descriptor on every way out.
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+  int close() {
+    const int result = ::close(fd_);
+    fd_ = -1;
+    return result;
+  }
+
+ private:
+  int fd_;
+};
+
+Status write_all(int fd, std::span<const std::byte> bytes, const std::filesystem::path& file) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return failure(file, "cannot write");
+    bytes = bytes.subspan(static_cast<std::size_t>(n));
+  }
+  return {};
+}
+
+}  // namespace
+
+Status try_write_file_atomically(const std::filesystem::path& file, std::span<const std::byte> bytes) {
+  static std::atomic<unsigned> counter{0};
+  std::error_code error;
+  const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
+  std::filesystem::create_directories(folder, error);
+  if (error) return Status::invalid(text(folder.string(), ": cannot create the directory: ", error.message()));
+  const std::filesystem::path aside =
+      folder / text(".", file.filename().string(), ".", static_cast<long>(::getpid()), ".", counter++);
+  {
+    Descriptor out(::open(aside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+    if (out.get() < 0) return failure(file, "cannot be written");
+    Status status = write_all(out.get(), bytes, file);
+    if (status.ok() && ::fsync(out.get()) != 0) status = failure(file, "cannot sync");
+    if (status.ok() && out.close() != 0) status = failure(file, "cannot close");
+    if (status.ok() && ::rename(aside.c_str(), file.c_str()) != 0) status = failure(file, "cannot rename into place");
+    if (!status.ok()) {
+      ::unlink(aside.c_str());
+      return status;
+    }
+  }
+  const Descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.get() >= 0) ::fsync(directory.get());  // best effort: some file systems refuse
+  return {};
+}
+
+Status try_read_file(const std::filesystem::path& file, std::size_t max_bytes, std::vector<std::byte>& bytes) {
+  const Descriptor in(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (in.get() < 0) return failure(file, "cannot be opened");
+  struct stat info {};
+  if (::fstat(in.get(), &info) != 0) return failure(file, "cannot be read");
+  if (!S_ISREG(info.st_mode)) return Status::invalid(text(file.string(), ": is not a regular file"));
+  const auto size = static_cast<std::size_t>(info.st_size);
+  if (size > max_bytes)
+    return Status::bad_file(text(file.string(), ": ", size, " bytes, more than the ", max_bytes, " allowed"));
+  bytes.resize(size);
+  std::size_t have = 0;
+  while (have < size) {
+    const ssize_t n = ::read(in.get(), bytes.data() + have, size - have);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return failure(file, "cannot be read");
+    if (n == 0) break;
+    have += static_cast<std::size_t>(n);
+  }
+  bytes.resize(have);
+  return {};
+}
+
+}  // namespace nnq

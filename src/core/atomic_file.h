@@ -1,0 +1,29 @@
+// Files on disk are never half-written: written aside, synced, renamed over.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "nnq/error.h"
+#include "nnq/status.h"
+
+namespace nnq {
+
+/// Writes `bytes` to a temporary file in the same directory, syncs it, renames it to `file`, syncs the directory. On
+/// failure the old file (or none) stays as it was. Creates missing parent directories.
+Status try_write_file_atomically(const std::filesystem::path& file, std::span<const std::byte> bytes);
+
+inline void write_file_atomically(const std::filesystem::path& file, std::span<const std::byte> bytes) {
+  throw_if_error(try_write_file_atomically(file, bytes));
+}
+inline void write_file_atomically(const std::filesystem::path& file, std::string_view text) {
+  write_file_atomically(file, std::as_bytes(std::span<const char>(text.data(), text.size())));
+}
+
+/// The whole file, refused beyond max_bytes.
+Status try_read_file(const std::filesystem::path& file, std::size_t max_bytes, std::vector<std::byte>& bytes);
+
+}  // namespace nnq

@@ -1,0 +1,22 @@
+// Small text helpers shared by the rooms.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace nnq {
+
+/// Shell-like pattern: * any run (dots included), ? one character, [abc] one of a set. No escapes.
+bool glob_match(std::string_view pattern, std::string_view name);
+
+/// Number of single-character edits between two words.
+std::size_t edit_distance(std::string_view a, std::string_view b);
+
+/// The candidate nearest to `word`, or "" when none is near enough to be what was meant.
+std::string nearest(std::string_view word, const std::vector<std::string>& candidates);
+
+/// "did you mean 'x'?" or, when nothing is near, "known: a, b, c".
+std::string suggestion(std::string_view word, const std::vector<std::string>& candidates);
+
+}  // namespace nnq

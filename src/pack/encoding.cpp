@@ -1,0 +1,154 @@
+#include "nnq/encoding.h"
+
+#include <cmath>
+
+namespace nnq {
+namespace {
+
+std::int64_t group_size(const Encoding& encoding) {
+  const std::int64_t count = static_cast<std::int64_t>(encoding.codes.size());
+  return encoding.groups > 0 ? count / encoding.groups : 0;
+}
+
+bool all_finite(const std::vector<float>& values) {
+  for (const float v : values) {
+    if (!std::isfinite(v)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string to_string(EncodingKind kind) {
+  switch (kind) {
+    case EncodingKind::uniform:
+      return "uniform";
+    case EncodingKind::bit_planes:
+      return "bit planes";
+    case EncodingKind::codebook:
+      return "codebook";
+  }
+  return "?";
+}
+
+Status Encoding::check() const {
+  NNQ_REQUIRE(bits >= 1 && bits <= 8, "an encoding has 1 to 8 bits, got ", bits);
+  const auto count = checked_count(shape);
+  NNQ_REQUIRE(count && static_cast<std::size_t>(*count) == codes.size(), "expected ", count ? *count : -1,
+              " codes, got ", codes.size());
+  NNQ_REQUIRE(groups == 1 || (!shape.empty() && groups == shape[0] && groups > 0), "groups must be 1 or shape[0], got ",
+              groups);
+  for (const std::uint8_t code : codes)
+    NNQ_REQUIRE(code < (1 << bits), "code ", static_cast<int>(code), " does not fit ", bits, " bits");
+  const auto g = static_cast<std::size_t>(groups);
+  switch (kind) {
+    case EncodingKind::uniform:
+      NNQ_REQUIRE(scale.size() == g && zero_point.size() == g, "expected ", g, " scales and zero points, got ",
+                  scale.size(), " and ", zero_point.size());
+      NNQ_REQUIRE(all_finite(scale), "a scale is not finite");
+      break;
+    case EncodingKind::bit_planes:
+      NNQ_REQUIRE(offset.size() == g && plane_scale.size() == g * static_cast<std::size_t>(bits), "expected ", g,
+                  " offsets and ", g * static_cast<std::size_t>(bits), " plane scales, got ", offset.size(), " and ",
+                  plane_scale.size());
+      NNQ_REQUIRE(all_finite(offset) && all_finite(plane_scale), "an offset or plane scale is not finite");
+      break;
+    case EncodingKind::codebook:
+      NNQ_REQUIRE(table.size() == g << bits, "expected a table of ", g << bits, " values, got ", table.size());
+      NNQ_REQUIRE(all_finite(table), "a table value is not finite");
+      break;
+  }
+  return {};
+}
+
+float Encoding::level(std::int64_t group, std::uint8_t code) const {
+  const auto g = static_cast<std::size_t>(group);
+  switch (kind) {
+    case EncodingKind::uniform:
+      return scale[g] * static_cast<float>(static_cast<std::int32_t>(code) - zero_point[g]);
+    case EncodingKind::bit_planes: {
+      float value = offset[g];
+      for (int k = 0; k < bits; ++k) {
+        if ((code >> k) & 1) value += plane_scale[g * static_cast<std::size_t>(bits) + static_cast<std::size_t>(k)];
+      }
+      return value;
+    }
+    case EncodingKind::codebook:
+      return table[(g << bits) + code];
+  }
+  return 0;
+}
+
+Tensor Encoding::decode() const {
+  Tensor values(DType::f32, shape);
+  float* out = values.mutable_as<float>();
+  const std::int64_t size = group_size(*this);
+  std::vector<float> levels(std::size_t{1} << bits);
+  for (std::int64_t g = 0; g < groups; ++g) {
+    for (std::size_t c = 0; c < levels.size(); ++c) levels[c] = level(g, static_cast<std::uint8_t>(c));
+    for (std::int64_t i = g * size; i < (g + 1) * size; ++i) out[i] = levels[codes[static_cast<std::size_t>(i)]];
+  }
+  return values;
+}
+
+Encoding::IntegerForm Encoding::integer_form() const {
+  IntegerForm form;
+  const std::int64_t size = group_size(*this);
+  if (kind == EncodingKind::uniform) {
+    for (const std::int32_t zero : zero_point) {
+      if (zero < -255 || zero > 255) return form;
+    }
+    form.step = scale;
+    form.values.resize(codes.size());
+    form.binary = true;
+    for (std::int64_t g = 0; g < groups; ++g) {
+      for (std::int64_t i = g * size; i < (g + 1) * size; ++i) {
+        const int value = codes[static_cast<std::size_t>(i)] - zero_point[static_cast<std::size_t>(g)];
+        if (value < -255 || value > 255) return {};
+        form.values[static_cast<std::size_t>(i)] = static_cast<std::int16_t>(value);
+        form.binary = form.binary && (value == 1 || value == -1);
+      }
+    }
+    form.ok = true;
+    return form;
+  }
+  if (kind != EncodingKind::bit_planes || bits != 1) return form;
+  for (std::size_t g = 0; g < static_cast<std::size_t>(groups); ++g) {
+    if (plane_scale[g] != -2 * offset[g]) return form;
+  }
+  for (const float o : offset) form.step.push_back(-o);
+  form.values.resize(codes.size());
+  for (std::size_t i = 0; i < codes.size(); ++i) form.values[i] = codes[i] != 0 ? 1 : -1;
+  form.binary = true;
+  form.ok = true;
+  return form;
+}
+
+std::size_t Encoding::packed_bytes() const { return static_cast<std::size_t>(bits) * ((codes.size() + 7) / 8); }
+
+std::vector<std::uint8_t> pack_planes(std::span<const std::uint8_t> codes, int bits) {
+  const std::size_t plane_bytes = (codes.size() + 7) / 8;
+  std::vector<std::uint8_t> planes(plane_bytes * static_cast<std::size_t>(bits), 0);
+  for (int k = 0; k < bits; ++k) {
+    std::uint8_t* plane = planes.data() + static_cast<std::size_t>(k) * plane_bytes;
+    for (std::size_t i = 0; i < codes.size(); ++i) {
+      plane[i / 8] = static_cast<std::uint8_t>(plane[i / 8] | (((codes[i] >> k) & 1) << (i % 8)));
+    }
+  }
+  return planes;
+}
+
+std::vector<std::uint8_t> unpack_planes(std::span<const std::uint8_t> planes, int bits, std::int64_t count) {
+  const std::size_t n = count > 0 ? static_cast<std::size_t>(count) : 0, plane_bytes = (n + 7) / 8;
+  std::vector<std::uint8_t> codes;
+  if (bits < 1 || bits > 8 || planes.size() < plane_bytes * static_cast<std::size_t>(bits)) return codes;
+  codes.assign(n, 0);
+  for (int k = 0; k < bits; ++k) {
+    const std::uint8_t* plane = planes.data() + static_cast<std::size_t>(k) * plane_bytes;
+    for (std::size_t i = 0; i < n; ++i)
+      codes[i] = static_cast<std::uint8_t>(codes[i] | (((plane[i / 8] >> (i % 8)) & 1) << k));
+  }
+  return codes;
+}
+
+}  // namespace nnq
