@@ -2,6 +2,7 @@
 
 #include "nnq/error.h"
 #include "nnq/quantize.h"
+#include "train/memory.h"
 #include "train/plan.h"
 
 namespace nnq::train {
@@ -11,7 +12,7 @@ struct Executor::State {
   at::Device device{at::kCPU};
   std::unique_ptr<Plan> plan;
   std::int64_t counter = 0;  // of optimizer steps
-  std::uint64_t pass = 0;  // forward passes since set_step
+  std::uint64_t pass = 0;    // forward passes since set_step
 
   void set_inputs(const std::map<std::string, at::Tensor>& inputs);
   void run(bool training, const Observer& observe, bool bypass, const std::function<void(Step&)>& on_quantizer);
@@ -78,8 +79,9 @@ void Executor::State::run_step(Step& step, const Run& run, bool may_overwrite) c
 
 void Executor::State::run(bool training, const Observer& observe, bool bypass,
                           const std::function<void(Step&)>& on_quantizer) {
-  const Run run{training,
-                (options.seed * 0x9e3779b97f4a7c15u + static_cast<std::uint64_t>(counter)) * 0x9e3779b97f4a7c15u + pass++};
+  const Run run{
+      training,
+      (options.seed * 0x9e3779b97f4a7c15u + static_cast<std::uint64_t>(counter)) * 0x9e3779b97f4a7c15u + pass++};
   const bool quiet = !observe && !bypass;
   if (observe)
     for (const GraphInput& input : plan->graph.inputs)
@@ -111,6 +113,7 @@ void Executor::State::mark_trainable() {
 }
 
 Executor::Executor(Graph graph, const Options& options) : state_(std::make_unique<State>()) {
+  keep_freed_memory();
   state_->options = options;
   state_->device = at::Device(options.device);
   state_->plan = compile(std::move(graph), options);

@@ -1,5 +1,7 @@
 // nnq's own operators of the deployable form (docs/quantized-graph.md): the same IEEE operations as the reference.
+#include "train/ap2.h"
 #include "train/element_loops.h"
+#include "train/shift_batch_norm.h"
 #include "train/torch_op.h"
 
 namespace nnq::train {
@@ -39,6 +41,23 @@ Kernel affine(const Build& build) {
   });
 }
 
+/// Training: batch statistics (shift_batch_norm.h). Evaluation: y = AP2(gamma) * AP2(inverse_std) * (x - mean) + beta.
+Kernel shift_normalization(const Build& build) {
+  const double epsilon = build.node.get_float("epsilon", 1e-5f), momentum = build.node.get_float("momentum", 0.875f);
+  return one_output([=](const Args& args) {
+    const at::Tensor& x = args[0];
+    NNQ_CHECK(x.dim() >= 2, "ShiftBatchNormalization needs an input of rank 2 or more");
+    if (args.run.training) {
+      at::Tensor mean = args.variable(3), inverse_std = args.variable(4);
+      return shift_batch_norm(x, args[1], args[2], mean, inverse_std, epsilon, momentum);
+    }
+    std::vector<std::int64_t> shape(static_cast<std::size_t>(x.dim()), 1);
+    shape[1] = args[1].numel();
+    const at::Tensor factor = ap2(args[1]) * ap2(args[4]);
+    return factor.reshape(shape) * (x - args[3].reshape(shape)) + args[2].reshape(shape);
+  });
+}
+
 }  // namespace
 }  // namespace nnq::train
 
@@ -46,4 +65,5 @@ NNQ_TRAIN_OPS(quantized) {
   add("Quantize", quantize, kNnqDomain);
   add("Sign", sign, kNnqDomain);
   add("Affine", affine, kNnqDomain);
+  add("ShiftBatchNormalization", shift_normalization, kNnqDomain);
 }
