@@ -71,6 +71,20 @@ NNQ_CLONES void mask_magnitude(const float* __restrict gradient, const float* __
   for (std::int64_t i = 0; i < n; ++i) out[i] = __builtin_fabsf(x[i]) <= bound ? gradient[i] : 0.0f;
 }
 
+NNQ_CLONES void normalize_rows(const float* __restrict x, float* __restrict out, std::int64_t rows,
+                               std::int64_t channels, const double* __restrict mean, const double* __restrict factor,
+                               const double* __restrict bias) {
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t c = 0; c < channels; ++c)
+      out[r * channels + c] =
+          static_cast<float>((static_cast<double>(x[r * channels + c]) - mean[c]) * factor[c] + bias[c]);
+}
+
+NNQ_CLONES void normalize_plane(const float* __restrict x, float* __restrict out, std::int64_t n, double mean,
+                                double factor, double bias) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] = static_cast<float>((static_cast<double>(x[i]) - mean) * factor + bias);
+}
+
 at::Tensor dense(const at::Tensor& t) {
   return t.is_non_overlapping_and_dense() ? t : t.contiguous(t.suggest_memory_format());
 }

@@ -26,6 +26,12 @@ double mask_range_and_scale(const float* gradient, const float* x, float* out, s
 /// Gradient passed where |x| <= bound, else 0.
 void mask_magnitude(const float* gradient, const float* x, float* out, std::int64_t n, float bound);
 
+/// (x - mean[c]) * factor[c] + bias[c] in double, rounded once: rows of `channels` values (channels last) ...
+void normalize_rows(const float* x, float* out, std::int64_t rows, std::int64_t channels, const double* mean,
+                    const double* factor, const double* bias);
+/// ... or a plane of one channel.
+void normalize_plane(const float* x, float* out, std::int64_t n, double mean, double factor, double bias);
+
 /// `t` itself when its elements lie densely in memory in any order, otherwise a dense copy.
 at::Tensor dense(const at::Tensor& t);
 /// `t` with the memory order of `like` (which must be dense).

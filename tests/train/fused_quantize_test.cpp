@@ -1,0 +1,98 @@
+#include "train/fused_quantize.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "train/quantizer.h"
+#include "train/threads.h"
+
+namespace nnq::train {
+namespace {
+
+at::Tensor leaf(const at::Tensor& t) { return t.detach().clone().set_requires_grad(true); }
+
+TEST(FusedQuantize, RoundsHalfToEvenAndClamps) {
+  const at::Tensor x = at::tensor({-1.0f, 0.25f, 0.75f, 1.25f, 1.75f, 9.0f});
+  const at::Tensor y = fused_clip_quantize(x, 0.5, 0, 3);
+  EXPECT_TRUE(at::equal(y, at::tensor({0.0f, 0.0f, 1.0f, 1.0f, 1.5f, 1.5f}))) << y;  // 0.5 -> 0, 1.5 -> 2, 2.5 -> 2
+}
+
+TEST(FusedQuantize, NanBecomesTheLowestCode) {
+  const at::Tensor x = at::full({40}, std::numeric_limits<float>::quiet_NaN());
+  EXPECT_TRUE(at::equal(fused_clip_quantize(x, 0.5, -2, 3), at::full({40}, -1.0f)));
+}
+
+TEST(FusedQuantize, GradientPassesInsideTheRangeInclusive) {
+  const at::Tensor x = leaf(at::tensor({-0.1f, 0.0f, 0.7f, 1.0f, 1.1f}));
+  fused_clip_quantize(x, 1.0 / 3, 0, 3).sum().backward();
+  EXPECT_TRUE(at::equal(x.grad(), at::tensor({0.0f, 1.0f, 1.0f, 1.0f, 0.0f}))) << x.grad();
+}
+
+TEST(FusedQuantize, SignOfZeroIsPlusOneAndTheMaskIsInclusive) {
+  const at::Tensor x = leaf(at::tensor({-1.0001f, -1.0f, -0.0f, 0.0f, 1.0f, 1.0001f}));
+  const at::Tensor y = fused_sign_ste(x, 1);
+  EXPECT_TRUE(at::equal(y, at::tensor({-1.0f, -1.0f, 1.0f, 1.0f, 1.0f, 1.0f})));
+  y.sum().backward();
+  EXPECT_TRUE(at::equal(x.grad(), at::tensor({0.0f, 1.0f, 1.0f, 1.0f, 1.0f, 0.0f})));
+}
+
+/// The formulas of arXiv:1902.08153 (eq. 3, 5) in plain tensor operations and double.
+TEST(FusedQuantize, LearnedScaleHasThePublishedGradient) {
+  at::manual_seed(5);
+  const at::Tensor x = leaf(at::randn({7, 16, 33, 31})), scale = leaf(at::full({1}, 0.3f)), g = at::randn(x.sizes());
+  const double factor = 0.01;
+  fused_uniform_quantize(x, scale, -4, 3, factor).backward(g);
+  const at::Tensor v = (x.detach() / 0.3f), inside = at::logical_and(v >= -4, v <= 3);
+  EXPECT_TRUE(at::equal(x.grad(), g * inside));
+  const at::Tensor slope = at::where(inside, at::round(v) - v, at::clamp(v, -4, 3));
+  const double expected = at::sum(slope.to(at::kDouble) * g.to(at::kDouble)).item<double>() * factor;
+  EXPECT_NEAR(scale.grad().item<double>(), expected, 1e-5 * std::abs(expected) + 1e-6);
+}
+
+TEST(FusedQuantize, SameBitsWhateverTheThreads) {
+  at::manual_seed(6);
+  const at::Tensor data = at::randn({5, 40, 50, 60}), g = at::randn(data.sizes());
+  std::vector<at::Tensor> gradients;
+  for (const int count : {1, 2, 3}) {
+    set_threads(count);
+    const at::Tensor x = leaf(data), scale = leaf(at::full({1}, 0.37f));
+    fused_uniform_quantize(x, scale, 0, 15, 1).backward(g);
+    gradients.push_back(scale.grad());
+    EXPECT_TRUE(at::equal(scale.grad(), gradients[0])) << count << " threads";
+  }
+  set_threads(0);
+}
+
+TEST(FusedQuantize, KeepsMemoryOrderAndTakesAnyGradientOrder) {
+  const at::Tensor x = leaf(at::randn({2, 8, 5, 5}).contiguous(at::MemoryFormat::ChannelsLast));
+  const at::Tensor y = fused_clip_quantize(x, 0.5, 0, 3), g = at::randn({2, 8, 5, 5});
+  EXPECT_TRUE(y.is_contiguous(at::MemoryFormat::ChannelsLast));
+  y.backward(g);
+  EXPECT_TRUE(at::equal(x.grad(), g * at::logical_and(x >= 0, x <= 1.5)));
+}
+
+TEST(FusedQuantize, TakesStridedInputs) {
+  const at::Tensor whole = at::randn({6, 10});
+  const at::Tensor part = whole.slice(1, 0, 10, 3);
+  EXPECT_TRUE(at::equal(fused_clip_quantize(part, 0.5, 0, 3), fused_clip_quantize(part.contiguous(), 0.5, 0, 3)));
+}
+
+TEST(StraightThrough, ReturnsQItselfWithTheGradientOfX) {
+  const at::Tensor x = leaf(at::tensor({0.3f, 1e8f})), q = at::tensor({0.1f, 1.0f});
+  const at::Tensor y = straight_through(x, q);
+  EXPECT_TRUE(at::equal(y, q));  // x + (q - x) would give 0 for the second
+  y.backward(at::tensor({2.0f, 3.0f}));
+  EXPECT_TRUE(at::equal(x.grad(), at::tensor({2.0f, 3.0f})));
+}
+
+TEST(StraightThrough, MaskMultipliesTheGradient) {
+  const at::Tensor x = leaf(at::tensor({0.3f, 5.0f}));
+  straight_through_masked(x, at::sign(x), at::tensor({1.0f, 0.0f})).backward(at::tensor({2.0f, 3.0f}));
+  EXPECT_TRUE(at::equal(x.grad(), at::tensor({2.0f, 0.0f})));
+}
+
+}  // namespace
+}  // namespace nnq::train
