@@ -40,6 +40,18 @@ void multiply_tile(const double* a, const double* b, std::int64_t k, std::int64_
   }
 }
 
+double dot(const double* a, const double* b, std::int64_t count) {
+  Pair sum[kTile] = {};
+  std::int64_t i = 0;
+  for (; i + 2 * kTile <= count; i += 2 * kTile) {
+    for (std::int64_t r = 0; r < kTile; ++r) sum[r] += read(a + i + 2 * r) * read(b + i + 2 * r);
+  }
+  double rest = 0;
+  for (; i < count; ++i) rest += a[i] * b[i];
+  const Pair total = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+  return total[0] + total[1] + rest;
+}
+
 void load_doubles(DType type, const std::byte* data, std::int64_t offset, std::int64_t step, std::int64_t count,
                   double* out, std::int64_t out_step) {
   if (type == DType::f32) {

@@ -32,6 +32,9 @@ inline std::size_t panel_bytes(std::int64_t k) {
 /// c[4, columns] += a[k, 4]^T * b[k, columns]; columns is a multiple of kTile.
 void multiply_tile(const double* a, const double* b, std::int64_t k, std::int64_t columns, double* c);
 
+/// Sum of a[i] * b[i].
+double dot(const double* a, const double* b, std::int64_t count);
+
 /// C[m, n] = A[m, k] * B[k, n]. fill_a(row, out, step) writes row `row` of A as k doubles, `step` apart;
 /// fill_b(first, count, out, stride) writes columns [first, first + count) of B as k rows of `stride` doubles;
 /// start(row, first, count, c) writes the initial values of a row piece (bias, or 0) and finish(row, first, count, c)
