@@ -15,6 +15,8 @@
 #include <vector>
 
 #include "nnq/error.h"
+#include "nnq/quantize.h"
+#include "nnq/zoo.h"
 #include "train/executor.h"
 #include "train/threads.h"
 
@@ -36,23 +38,22 @@ torch::nn::Conv2d conv(std::int64_t in, std::int64_t out, std::int64_t kernel, s
 }
 
 struct BlockImpl : torch::nn::Module {
-  BlockImpl(std::int64_t in, std::int64_t out, std::int64_t stride)
-      : conv1(register_module("conv1", conv(in, out, 3, stride))),
+  BlockImpl(std::int64_t in, std::int64_t out, std::int64_t stride_)
+      : conv1(register_module("conv1", conv(in, out, 3, stride_))),
         conv2(register_module("conv2", conv(out, out, 3, 1))),
         bn1(register_module("bn1", torch::nn::BatchNorm2d(out))),
-        bn2(register_module("bn2", torch::nn::BatchNorm2d(out))) {
-    if (in != out || stride != 1)
-      shortcut =
-          register_module("shortcut", torch::nn::Sequential(conv(in, out, 1, stride), torch::nn::BatchNorm2d(out)));
-  }
+        bn2(register_module("bn2", torch::nn::BatchNorm2d(out))),
+        stride(stride_),
+        grown((out - in) / 2) {}
   torch::Tensor forward(const torch::Tensor& x) {
-    torch::Tensor y = torch::relu(bn1(conv1(x)));
-    y = bn2(conv2(y)) + (shortcut ? shortcut->forward(x) : x);
-    return torch::relu(y);
+    const torch::Tensor y = bn2(conv2(torch::relu(bn1(conv1(x)))));
+    if (stride == 1) return torch::relu(y + x);
+    const torch::Tensor sampled = x.slice(2, 0, c10::nullopt, stride).slice(3, 0, c10::nullopt, stride);
+    return torch::relu(y + torch::constant_pad_nd(sampled, {0, 0, 0, 0, grown, grown}));
   }
   torch::nn::Conv2d conv1, conv2;
   torch::nn::BatchNorm2d bn1, bn2;
-  torch::nn::Sequential shortcut{nullptr};
+  std::int64_t stride, grown;  // option A of the paper: sample and pad
 };
 TORCH_MODULE(Block);
 
@@ -82,70 +83,14 @@ struct ResNet20 : torch::nn::Module {
 
 // ---- the same network as a Graph -----------------------------------------------------------------------------------
 
-/// Writes nodes and initializers by name; with a method, quantizes weights and inputs of all but the first and last
-/// layer.
-class Builder {
- public:
-  Builder(std::string method, int bits) : method_(std::move(method)), bits_(bits) {}
-
-  std::string node(const std::string& op, std::vector<std::string> inputs,
-                   std::map<std::string, nnq::Attribute> attributes, const char* domain = "") {
-    const std::string name = op + std::to_string(graph.nodes.size());
-    graph.nodes.push_back({name, op, domain, std::move(inputs), {name + ".out"}, std::move(attributes)});
-    return name + ".out";
-  }
-  std::string parameter(const nnq::Shape& shape, float spread, float centre = 0) {
-    const std::string name = "p" + std::to_string(graph.initializers.size());
-    nnq::Tensor value(nnq::DType::f32, shape);
-    for (float& v : value.mutable_values<float>())
-      v = centre + spread * (static_cast<float>(std::rand()) / static_cast<float>(RAND_MAX) * 2 - 1);
-    graph.initializers[name] = std::move(value);
-    return name;
-  }
-  std::string quantizer(const std::string& x, const char* role) {
-    return node("Quantizer", {x}, {{"method", method_}, {"role", std::string(role)}, {"bits", std::int64_t{bits_}}},
-                nnq::kNnqDomain);
-  }
-  std::string conv_bn(const std::string& x, std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
-                      bool quantize) {
-    const std::int64_t pad = kernel / 2;
-    std::string w = parameter({out, in, kernel, kernel}, 1 / std::sqrt(static_cast<float>(in * kernel * kernel)));
-    if (quantize) w = quantizer(w, "weight");
-    using Ints = std::vector<std::int64_t>;
-    const std::string s = node("Conv", {x, w}, {{"pads", Ints{pad, pad, pad, pad}}, {"strides", Ints{stride, stride}}});
-    return node("BatchNormalization",
-                {s, parameter({out}, 0, 1), parameter({out}, 0), parameter({out}, 0), parameter({out}, 0, 1)}, {});
-  }
-
-  Graph graph;
-  bool quantizes() const { return !method_.empty(); }
-
- private:
-  std::string method_;
-  int bits_;
-};
-
+/// The zoo's ResNet-20; with a method, weights and inputs of all layers but the first and the last are quantized.
 Graph resnet20(const std::string& method, int bits) {
-  Builder b(method, bits);
-  const bool quantize = b.quantizes();
-  b.graph.inputs = {{"x", nnq::ValueType{}}};
-  std::string x = b.node("Relu", {b.conv_bn("x", 3, 16, 3, 1, false)}, {});
-  std::int64_t in = 16;
-  for (const std::int64_t width : {16, 32, 64})
-    for (int block = 0; block < 3; ++block) {
-      const std::int64_t stride = block == 0 && width != 16 ? 2 : 1;
-      const std::string q = quantize ? b.quantizer(x, "activation") : x;
-      std::string y = b.node("Relu", {b.conv_bn(q, in, width, 3, stride, quantize)}, {});
-      if (quantize) y = b.quantizer(y, "activation");
-      y = b.conv_bn(y, width, width, 3, 1, quantize);
-      const std::string shortcut = stride == 1 ? x : b.conv_bn(q, in, width, 1, stride, quantize);
-      x = b.node("Relu", {b.node("Add", {y, shortcut}, {})}, {});
-      in = width;
-    }
-  x = b.node("Flatten", {b.node("GlobalAveragePool", {x}, {})}, {});
-  b.graph.outputs = {
-      b.node("Gemm", {x, b.parameter({10, 64}, 0.1f), b.parameter({10}, 0)}, {{"transB", std::int64_t{1}}})};
-  return std::move(b.graph);
+  Graph graph = nnq::build_zoo("resnet20");
+  if (method.empty()) return graph;
+  const nnq::QuantizerSpec spec{method, bits, {}};
+  nnq::PlacementOptions options;
+  options.rules = {{"*", spec, spec, {}}, {"first", {}, {}, {}}, {"last", {}, {}, {}}};
+  return nnq::place_quantizers(std::move(graph), options);
 }
 
 // ---- measuring -----------------------------------------------------------------------------------------------------
@@ -183,14 +128,16 @@ Contender executor_contender(const std::string& name, const std::string& method,
                              const torch::Tensor& x) {
   nnq::train::Executor::Options how;
   how.channels_last = settings.channels_last;
-  auto executor = std::make_shared<nnq::train::Executor>(resnet20(method, settings.bits), how);
+  Graph graph = resnet20(method, settings.bits);
+  const std::string input = graph.inputs[0].name;
+  auto executor = std::make_shared<nnq::train::Executor>(std::move(graph), how);
   if (!method.empty()) executor->calibrate({x});
   std::vector<torch::Tensor> parameters;
   for (const nnq::train::Parameter& parameter : executor->parameters())
     if (parameter.trainable) parameters.push_back(*parameter.tensor);
   return {name,
-          [executor](const torch::Tensor& in) {
-            return executor->forward({{"x", in}}, true)[0];
+          [executor, input](const torch::Tensor& in) {
+            return executor->forward({{input, in}}, true)[0];
           },
           std::make_unique<torch::optim::SGD>(parameters, options()),
           {}};

@@ -147,6 +147,16 @@ TEST(Executor, FoldsShapeComputations) {
   EXPECT_EQ(seen, (std::vector<std::string>{"x", writer.graph.outputs[0]}));
 }
 
+TEST(Executor, RunsTheReferenceWhereLibTorchHasNoForm) {
+  testing::GraphWriter writer;
+  writer.input("x", {1, 2, 5, 5});
+  writer.node("MaxPool", {"x"}, {{"kernel_shape", Ints{2, 2}}}, "", 2);
+  writer.graph.outputs = writer.graph.nodes[0].outputs;
+  std::mt19937 random(8);
+  const Tensor x = testing::random_floats({1, 2, 5, 5}, random);
+  EXPECT_EQ(testing::run_torch(writer.graph, {{"x", x}}), interpret(writer.graph, {{"x", x}}));
+}
+
 TEST(Executor, ErrorsSayWhere) {
   const auto message = [](auto f) -> std::string {
     try {
