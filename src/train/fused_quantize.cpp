@@ -1,5 +1,6 @@
 #include "train/fused_quantize.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "nnq/error.h"
@@ -30,39 +31,77 @@ at::Tensor map_gradient(const at::Tensor& gradient, const at::Tensor& x, F f) {
   return out;
 }
 
+/// Memory of x as rows of one scale each: the whole tensor, or the slices along axis 0.
+struct Rows {
+  at::Tensor x;  // dense; row-major when there are several rows
+  std::int64_t count = 1, length = 0;
+  std::vector<float> scales;
+
+  Rows(const at::Tensor& tensor, const at::Tensor& scale) : count(scale.numel()) {
+    x = count == 1 ? dense(tensor) : tensor.contiguous();
+    length = count == 0 ? 0 : x.numel() / count;
+    const at::Tensor flat = scale.detach().contiguous();
+    scales.assign(flat.data_ptr<float>(), flat.data_ptr<float>() + count);
+  }
+
+  /// f(row, begin, length) over pieces of at most kChunk elements, in parallel; pieces are numbered in memory order.
+  template <class F>
+  void for_pieces(F f) const {
+    const std::int64_t each = pieces();
+    at::parallel_for(0, count * each, kChunk / std::min(std::max<std::int64_t>(length, 1), kChunk),
+                     [&](std::int64_t first, std::int64_t last) {
+                       for (std::int64_t p = first; p < last; ++p) {
+                         const std::int64_t row = p / each, begin = p % each * kChunk;
+                         f(p, row, row * length + begin, std::min(kChunk, length - begin));
+                       }
+                     });
+  }
+  std::int64_t pieces() const { return (length + kChunk - 1) / kChunk; }  // of a row
+};
+
+at::Tensor values(const Rows& rows, float low, float high) {
+  at::Tensor out = at::empty_like(rows.x);
+  const float* from = rows.x.data_ptr<float>();
+  float* to = out.data_ptr<float>();
+  rows.for_pieces([&](std::int64_t, std::int64_t row, std::int64_t begin, std::int64_t n) {
+    quantize_values(from + begin, to + begin, n, rows.scales[static_cast<std::size_t>(row)], low, high);
+  });
+  return out;
+}
+
 struct LearnedScale : torch::autograd::Function<LearnedScale> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& scale, double min,
                             double max, double factor) {
-    const at::Tensor in = dense(x);
-    context->save_for_backward({in, scale});
+    const Rows rows(x, scale);
+    context->save_for_backward({rows.x, scale});
     context->saved_data["min"] = min;
     context->saved_data["max"] = max;
     context->saved_data["factor"] = factor;
-    return values(in, scale.item<float>(), static_cast<float>(min), static_cast<float>(max));
+    return values(rows, static_cast<float>(min), static_cast<float>(max));
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor& x = saved[0];
-    const auto scale = saved[1].item<float>();
+    const Rows rows(saved[0], saved[1]);
     const auto low = static_cast<float>(context->saved_data["min"].toDouble());
     const auto high = static_cast<float>(context->saved_data["max"].toDouble());
-    const at::Tensor g = ordered_as(gradients[0], x);
-    at::Tensor out = at::empty_like(x);
-    const std::int64_t count = x.numel(), chunks = (count + kChunk - 1) / kChunk;
-    std::vector<double> sums(static_cast<std::size_t>(chunks));
-    const float *from = g.data_ptr<float>(), *at = x.data_ptr<float>();
+    const at::Tensor g = ordered_as(gradients[0], rows.x);
+    at::Tensor out = at::empty_like(rows.x);
+    std::vector<double> parts(static_cast<std::size_t>(rows.count * rows.pieces()));
+    const float *from = g.data_ptr<float>(), *at = rows.x.data_ptr<float>();
     float* to = out.data_ptr<float>();
-    at::parallel_for(0, chunks, 1, [&](std::int64_t first, std::int64_t last) {
-      for (std::int64_t c = first; c < last; ++c) {
-        const std::int64_t begin = c * kChunk, n = std::min(kChunk, count - begin);
-        sums[static_cast<std::size_t>(c)] =
-            mask_range_and_scale(from + begin, at + begin, to + begin, n, scale, low, high);
-      }
+    rows.for_pieces([&](std::int64_t piece, std::int64_t row, std::int64_t begin, std::int64_t n) {
+      parts[static_cast<std::size_t>(piece)] = mask_range_and_scale(
+          from + begin, at + begin, to + begin, n, rows.scales[static_cast<std::size_t>(row)], low, high);
     });
-    double sum = 0;
-    for (const double part : sums) sum += part;
-    const at::Tensor scale_gradient = at::full_like(saved[1], sum * context->saved_data["factor"].toDouble());
+    const double factor = context->saved_data["factor"].toDouble();
+    at::Tensor scale_gradient = at::zeros(saved[1].sizes(), saved[1].options());
+    for (std::int64_t row = 0; row < rows.count; ++row) {
+      double sum = 0;
+      for (std::int64_t p = row * rows.pieces(); p < (row + 1) * rows.pieces(); ++p)
+        sum += parts[static_cast<std::size_t>(p)];
+      scale_gradient.data_ptr<float>()[row] = static_cast<float>(sum * factor);
+    }
     return {out, scale_gradient, at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
@@ -113,9 +152,11 @@ void check(const at::Tensor& x) { NNQ_CHECK(x.scalar_type() == at::kFloat, "fuse
 at::Tensor fused_uniform_quantize(const at::Tensor& x, const at::Tensor& scale, double min, double max,
                                   double scale_gradient_factor) {
   check(x);
-  NNQ_CHECK(scale.numel() == 1, "fused_uniform_quantize takes one scale a tensor");
+  check(scale);
+  NNQ_CHECK(scale.numel() == 1 || (x.dim() > 0 && scale.numel() == x.size(0)),
+            "fused_uniform_quantize takes one scale, or one for each slice along axis 0");
   if (records(x) || records(scale)) return LearnedScale::apply(x, scale, min, max, scale_gradient_factor);
-  return values(x, scale.item<float>(), static_cast<float>(min), static_cast<float>(max));
+  return values(Rows(x, scale), static_cast<float>(min), static_cast<float>(max));
 }
 
 at::Tensor fused_clip_quantize(const at::Tensor& x, double scale, double min, double max) {

@@ -8,12 +8,12 @@ class Tensor;
 
 namespace nnq::train {
 
-/// y = clamp(rint(x / scale), min, max) * scale with a learned scale (1 element, > 0): learned step size quantization,
-/// Esser et al. 2020, arXiv:1902.08153.
+/// y = clamp(rint(x / scale), min, max) * scale with learned scales (> 0): learned step size quantization, Esser et al.
+/// 2020, arXiv:1902.08153. One scale (any shape of 1 element), or one for each slice of x along axis 0 (weights).
 ///   dy/dx      1 where min <= x / scale <= max, else 0
 ///   dy/dscale  min below, max above, rint(x / scale) - x / scale between; summed over x, times scale_gradient_factor
 ///              (the paper: 1 / sqrt(count * max))
-/// The sum is made in fixed chunks: same bits whatever the number of threads.
+/// Sums are made in fixed chunks: same bits whatever the number of threads.
 at::Tensor fused_uniform_quantize(const at::Tensor& x, const at::Tensor& scale, double min, double max,
                                   double scale_gradient_factor);
 

@@ -52,6 +52,22 @@ TEST(FusedQuantize, LearnedScaleHasThePublishedGradient) {
   EXPECT_NEAR(scale.grad().item<double>(), expected, 1e-5 * std::abs(expected) + 1e-6);
 }
 
+TEST(FusedQuantize, OneScaleAChannelIsAChannelAtATime) {
+  at::manual_seed(8);
+  const at::Tensor x = leaf(at::randn({5, 200, 300})),
+                   scale = leaf(at::tensor({0.1f, 0.2f, 0.3f, 0.4f, 0.5f}).reshape({5, 1, 1}));
+  const at::Tensor g = at::randn(x.sizes()), y = fused_uniform_quantize(x, scale, -2, 1, 0.5);
+  y.backward(g);
+  for (std::int64_t c = 0; c < 5; ++c) {
+    const at::Tensor row = leaf(x[c]), step = leaf(scale[c]);
+    const at::Tensor alone = fused_uniform_quantize(row, step, -2, 1, 0.5);
+    alone.backward(g[c]);
+    EXPECT_TRUE(at::equal(alone, y[c]));
+    EXPECT_TRUE(at::equal(row.grad(), x.grad()[c]));
+    EXPECT_TRUE(at::equal(step.grad(), scale.grad()[c]));
+  }
+}
+
 TEST(FusedQuantize, SameBitsWhateverTheThreads) {
   at::manual_seed(6);
   const at::Tensor data = at::randn({5, 40, 50, 60}), g = at::randn(data.sizes());
