@@ -43,8 +43,11 @@ struct Encoding {
   Tensor decode() const;
 
   /// Integer form of the encoding when it has one: value = step[g] * integer, |integer| <= 255.
-  /// Uniform: integer = code - zero_point, step = scale. Binary planes with offset = -plane_scale/2: integer = +-1,
-  /// step = plane_scale / 2. Planes in general and codebooks: none (ok == false).
+  /// Uniform: integer = code - zero_point, step = scale. Planes 2 step, 4 step, 8 step, ... with offset
+  /// -(2^bits - 1) * step, symmetric about 0 (binary; DoReFa's weights): integer = 2 code - (2^bits - 1), odd; binary
+  /// is
+  /// +-1. Planes in general and codebooks: none (ok == false). step * integer and decode() may differ in the last bit
+  /// for planes of more than one bit.
   struct IntegerForm {
     bool ok = false;
     std::vector<std::int16_t> values;  // one a weight

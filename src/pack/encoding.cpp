@@ -112,14 +112,18 @@ Encoding::IntegerForm Encoding::integer_form() const {
     form.ok = true;
     return form;
   }
-  if (kind != EncodingKind::bit_planes || bits != 1) return form;
+  if (kind != EncodingKind::bit_planes) return form;
+  const auto top = static_cast<float>((1 << bits) - 1);
   for (std::size_t g = 0; g < static_cast<std::size_t>(groups); ++g) {
-    if (plane_scale[g] != -2 * offset[g]) return form;
+    const float* planes = plane_scale.data() + g * static_cast<std::size_t>(bits);
+    const float step = planes[0] / 2;
+    if (offset[g] != -(top * step)) return {};
+    for (int k = 0; k < bits; ++k)
+      if (planes[k] != static_cast<float>(2 << k) * step) return {};
+    form.step.push_back(step);
   }
-  for (const float o : offset) form.step.push_back(-o);
-  form.values.resize(codes.size());
-  for (std::size_t i = 0; i < codes.size(); ++i) form.values[i] = codes[i] != 0 ? 1 : -1;
-  form.binary = true;
+  for (const std::uint8_t code : codes) form.values.push_back(static_cast<std::int16_t>(2 * code - ((1 << bits) - 1)));
+  form.binary = bits == 1;
   form.ok = true;
   return form;
 }
