@@ -44,7 +44,6 @@ Graph Freezer::run() && {
   for (const Node& node : old_.nodes) read(node);
   finish_outputs();
   prune(new_);
-  new_.sort();
   verify(new_);
   return std::move(new_);
 }

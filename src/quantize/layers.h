@@ -25,7 +25,7 @@ bool commutes_with_quantizers(const Node& node);
 /// Index of the first node, -1 when there is none.
 std::int64_t find_node(const Graph& graph, const std::string& name);
 
-/// Removes nodes nothing reads (graph outputs count as read) and initializers nothing reads.
+/// Removes nodes nothing reads (graph outputs count as read) and initializers nothing reads. The graph is sorted.
 void prune(Graph& graph);
 
 }  // namespace nnq::quantize

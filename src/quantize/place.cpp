@@ -36,8 +36,8 @@ class Placer {
     for (const std::string& name : names)
       if (!rules.at(name).gradients.method.empty()) place_gradient(name, rules.at(name).gradients);
     if (options_.quantize_adds) place_adds();
-    prune(graph_);
     graph_.sort();
+    prune(graph_);
     verify(graph_);
     return std::move(graph_);
   }
