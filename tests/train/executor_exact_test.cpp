@@ -171,24 +171,29 @@ TEST(Exactness, BatchNormalizationInEvaluationHasTheReferenceBits) {
   }
 }
 
+/// Ties between codes and their neighbours, for scales whose reciprocal is not exact.
 TEST(Exactness, QuantizeIsOneDivisionAndOneRounding) {
-  std::mt19937 random(4);
-  testing::GraphWriter writer;
-  writer.input("x", {20000});
-  writer.graph.outputs = {
-      writer.node("Quantize", {"x", writer.constant(Tensor::scalar(0.1f))},
-                  {{"min", std::int64_t{-128}}, {"max", std::int64_t{127}}, {"bits", std::int64_t{8}}}, kNnqDomain)};
-  Tensor x = testing::random_floats({20000}, random, -14, 14);
-  std::span<float> values = x.mutable_values<float>();
-  for (std::size_t i = 0; i < 1000; ++i)
-    values[i] = (static_cast<float>(i) - 500 + 0.5f) * 0.1f;  // ties and their neighbours
-  values[1000] = std::nanf("");
-  values[1001] = INFINITY;
-  values[1002] = -INFINITY;
-  const Tensor ours = testing::run_torch(writer.graph, {{"x", x}})[0];
-  EXPECT_TRUE(ours == interpret(writer.graph, {{"x", x}})[0]);
-  EXPECT_EQ(ours.values<float>()[1000], -128.0f);
-  EXPECT_EQ(ours.values<float>()[1001], 127.0f);
+  std::vector<float> values{std::nanf(""), INFINITY, -INFINITY, 0.0f, -0.0f, 1e-45f, 3e38f};
+  for (const float scale : {0.1f, 0.3f, 0.7f, 0.013f, 1.0f / 3, 1.0f / 15, 2.9f}) {
+    std::vector<float> x = values;
+    for (int code = -130; code <= 130; ++code) {
+      const float tie = (static_cast<float>(code) + 0.5f) * scale;
+      x.insert(x.end(), {tie, std::nextafter(tie, -INFINITY), std::nextafter(tie, INFINITY)});
+    }
+    const auto count = static_cast<std::int64_t>(x.size());
+    testing::GraphWriter writer;
+    writer.input("x", {count});
+    writer.graph.outputs = {
+        writer.node("Quantize", {"x", writer.constant(Tensor::scalar(scale))},
+                    {{"min", std::int64_t{-128}}, {"max", std::int64_t{127}}, {"bits", std::int64_t{8}}}, kNnqDomain)};
+    const Tensor input = Tensor::of<float>({count}, x), ours = testing::run_torch(writer.graph, {{"x", input}})[0];
+    EXPECT_TRUE(ours == interpret(writer.graph, {{"x", input}})[0]) << scale;
+    EXPECT_EQ(ours.values<float>()[0], -128.0f);
+    EXPECT_EQ(ours.values<float>()[1], 127.0f);
+    for (std::size_t i = values.size(); i < x.size(); ++i)
+      EXPECT_EQ(ours.values<float>()[i], std::clamp(std::nearbyint(x[i] / scale), -128.0f, 127.0f))
+          << x[i] << " / " << scale;
+  }
 }
 
 }  // namespace
