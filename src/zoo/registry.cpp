@@ -117,7 +117,8 @@ std::int64_t trainable_parameters(const Graph& graph) {
   }
   std::int64_t total = 0;
   for (const auto& [name, tensor] : graph.initializers) {
-    if (tensor.dtype() == DType::f32 && !statistics.contains(name)) total += tensor.count();
+    // A tensor without axes is a bound of a Clip or the like.
+    if (tensor.dtype() == DType::f32 && tensor.rank() > 0 && !statistics.contains(name)) total += tensor.count();
   }
   return total;
 }
