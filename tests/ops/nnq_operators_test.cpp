@@ -19,8 +19,12 @@ TEST(NnqOperators, QuantizeRoundsTiesToEvenAndClamps) {
 }
 
 TEST(NnqOperators, QuantizeNeedsOneScaleAndARange) {
-  EXPECT_NE(refusal("Quantize", {f32({2}, {1, 2}), f32({2}, {1, 1})}, {{"min", std::int64_t{0}}, {"max", std::int64_t{1}}}, 1, kNnqDomain), "");
-  EXPECT_NE(refusal("Quantize", {f32({1}, {1}), f32({1}, {1})}, {{"min", std::int64_t{2}}, {"max", std::int64_t{1}}}, 1, kNnqDomain), "");
+  EXPECT_NE(refusal("Quantize", {f32({2}, {1, 2}), f32({2}, {1, 1})},
+                    {{"min", std::int64_t{0}}, {"max", std::int64_t{1}}}, 1, kNnqDomain),
+            "");
+  EXPECT_NE(refusal("Quantize", {f32({1}, {1}), f32({1}, {1})}, {{"min", std::int64_t{2}}, {"max", std::int64_t{1}}}, 1,
+                    kNnqDomain),
+            "");
   EXPECT_NE(refusal("Quantize", {f32({1}, {1}), f32({1}, {1})}, {}, 1, kNnqDomain), "");
 }
 
@@ -60,8 +64,12 @@ TEST(NnqOperators, BitPlanesBinaryPerGroupAcrossBytes) {
 TEST(NnqOperators, BitPlanesRefusesWrongSizes) {
   const Tensor planes = Tensor::of<std::uint8_t>({1, 1}, std::vector<std::uint8_t>{1});
   EXPECT_NE(refusal("BitPlanes", {planes, f32({1, 1}, {2}), f32({1}, {-1}), i64({9})}, {}, 1, kNnqDomain), "");
-  EXPECT_NE(refusal("BitPlanes", {planes, f32({3, 1}, {2, 2, 2}), f32({3}, {1, 1, 1}), i64({2, 4})}, {}, 1, kNnqDomain), "");
-  EXPECT_NE(refusal("BitPlanes", {planes, f32({1, 1}, {2}), f32({1}, {-1}), i64({std::int64_t{1} << 40, std::int64_t{1} << 40})}, {}, 1, kNnqDomain), "");
+  EXPECT_NE(refusal("BitPlanes", {planes, f32({3, 1}, {2, 2, 2}), f32({3}, {1, 1, 1}), i64({2, 4})}, {}, 1, kNnqDomain),
+            "");
+  EXPECT_NE(refusal("BitPlanes",
+                    {planes, f32({1, 1}, {2}), f32({1}, {-1}), i64({std::int64_t{1} << 40, std::int64_t{1} << 40})}, {},
+                    1, kNnqDomain),
+            "");
 }
 
 TEST(NnqOperators, CodebookLooksUpPerGroup) {
@@ -79,7 +87,8 @@ TEST(NnqOperators, QuantizerIsTheIdentity) {
 TEST(NnqOperators, ShiftBatchNormalizationOfTheSheet) {
   // Item 2 of the sheet at test time: mu = 3, r = 0.48507 -> AP2 0.5, gamma 0.7 -> AP2 0.5.
   const Tensor x = f32({4, 1}, {1, 2, 3, 6});
-  const Tensor y = own("ShiftBatchNormalization", {x, f32({1}, {0.7F}), f32({1}, {0}), f32({1}, {3}), f32({1}, {0.48507F})})[0];
+  const Tensor y =
+      own("ShiftBatchNormalization", {x, f32({1}, {0.7F}), f32({1}, {0}), f32({1}, {3}), f32({1}, {0.48507F})})[0];
   EXPECT_EQ(y.to_float(), (Floats{-0.5F, -0.25F, 0, 0.75F}));
 }
 
@@ -87,7 +96,8 @@ TEST(NnqOperators, ShiftBatchNormalizationRoundsToPowersOfTwo) {
   // Item 1: AP2 of 3, 5, 6, 10, 0.7, 0.3, -1.5, 1.4142, 1.4143, 0 (gamma), with inverse_std 1.
   const Floats gamma{3, 5, 6, 10, 0.7F, 0.3F, -1.5F, 1.4142F, 1.4143F, 0};
   const Tensor ones = f32({10}, Floats(10, 1)), zeros = f32({10}, Floats(10, 0));
-  const Tensor y = own("ShiftBatchNormalization", {f32({1, 10}, Floats(10, 1)), f32({10}, gamma), zeros, zeros, ones})[0];
+  const Tensor y =
+      own("ShiftBatchNormalization", {f32({1, 10}, Floats(10, 1)), f32({10}, gamma), zeros, zeros, ones})[0];
   EXPECT_EQ(y.to_float(), (Floats{4, 4, 8, 8, 0.5F, 0.25F, -2, 1, 2, 0}));
 }
 
