@@ -1,0 +1,68 @@
+#include "runtime/shapes.h"
+
+namespace nnq {
+namespace {
+
+/// Positions a window takes along one axis; -1 when none fits.
+std::int64_t positions(std::int64_t size, std::int64_t kernel, std::int64_t stride, std::int64_t dilation,
+                       std::int64_t before, std::int64_t after) {
+  const std::int64_t reach = (kernel - 1) * dilation + 1, padded = size + before + after;
+  return padded < reach ? -1 : (padded - reach) / stride + 1;
+}
+
+Status window_shape(const Window& w, const Shape& input, std::int64_t kernel_h, std::int64_t kernel_w,
+                    std::int64_t channels, Shape& output) {
+  NNQ_REQUIRE(input.size() == 4, "expected an image [n, h, w, c], got shape ", to_string(input));
+  const std::int64_t h = positions(input[1], kernel_h, w.stride_h, w.dilation_h, w.pad_top, w.pad_bottom);
+  const std::int64_t x = positions(input[2], kernel_w, w.stride_w, w.dilation_w, w.pad_left, w.pad_right);
+  NNQ_REQUIRE(h > 0 && x > 0, "a ", kernel_h, " x ", kernel_w, " window does not fit an image of ", input[1], " x ",
+              input[2]);
+  output = {input[0], h, x, channels};
+  NNQ_REQUIRE(checked_count(output).has_value(), "the output ", to_string(output), " is too large");
+  return {};
+}
+
+}  // namespace
+
+Status check_input(const ProgramValue& declared, DType dtype, const Shape& shape) {
+  const ValueType& type = declared.type;
+  NNQ_REQUIRE(dtype == type.dtype, "input '", declared.name, "' is ", name_of(type.dtype), ", got ", name_of(dtype));
+  bool fits = !type.ranked || shape.size() == type.shape.size();
+  for (std::size_t i = 0; fits && type.ranked && i < shape.size(); ++i)
+    fits = !type.shape[i].known() || type.shape[i].value == shape[i];
+  NNQ_REQUIRE(fits, "input '", declared.name, "' is ", type.to_string(), ", got shape ", to_string(shape));
+  return {};
+}
+
+Status check_input(const ProgramValue& declared, const Tensor& given) {
+  NNQ_REQUIRE(given.defined(), "input '", declared.name, "' is not given");
+  return check_input(declared, given.dtype(), given.shape());
+}
+
+Status convolution_shape(const Step& step, const Shape& input, Shape& output) {
+  NNQ_TRY(window_shape(step.window, input, step.window.kernel_h, step.window.kernel_w, step.out_channels, output));
+  NNQ_REQUIRE(input[3] == step.in_channels, "expected ", step.in_channels, " channels, got ", input[3]);
+  return {};
+}
+
+Status pool_shape(const Step& step, const Shape& input, Shape& output) {
+  NNQ_REQUIRE(input.size() == 4, "expected an image [n, h, w, c], got shape ", to_string(input));
+  const Window& w = step.window;
+  return window_shape(w, input, w.kernel_h == 0 ? input[1] : w.kernel_h, w.kernel_w == 0 ? input[2] : w.kernel_w,
+                      input[3], output);
+}
+
+Status subsample_shape(const Step& step, const Shape& input, Shape& output) {
+  NNQ_REQUIRE(input.size() == 4, "expected an image [n, h, w, c], got shape ", to_string(input));
+  NNQ_REQUIRE(input[1] > step.start_h && input[2] > step.start_w, "nothing is left of an image of ", input[1], " x ",
+              input[2]);
+  output = {input[0], (input[1] - step.start_h - 1) / step.window.stride_h + 1,
+            (input[2] - step.start_w - 1) / step.window.stride_w + 1,
+            step.channels_before + input[3] + step.channels_after};
+  return {};
+}
+
+Shape channels_last(const Shape& s) { return s.size() == 4 ? Shape{s[0], s[2], s[3], s[1]} : s; }
+Shape channels_first(const Shape& s) { return s.size() == 4 ? Shape{s[0], s[3], s[1], s[2]} : s; }
+
+}  // namespace nnq
