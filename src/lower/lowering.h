@@ -1,0 +1,91 @@
+// The state of one lowering: which program values stand for which graph value, and the helpers the passes share.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nnq/graph.h"
+#include "nnq/lower.h"
+#include "nnq/program.h"
+
+namespace nnq::lower_room {
+
+/// A graph value that is an affine image of integer program values: x = round(round(v * a) + b), per tensor or per
+/// channel.
+struct Integers {
+  std::int32_t value = -1;  // program value of kind codes or accumulator
+  std::vector<float> a = {1}, b = {0};
+  bool flattened = false;  // the graph value is [N, C*H*W]; `value` is the [N, C, H, W] it came from
+
+  bool plain() const { return a.size() == 1 && a[0] == 1 && b.size() == 1 && b[0] == 0; }
+  bool zero_stays() const { return b.size() == 1 && b[0] == 0; }
+};
+
+class Lowering {
+ public:
+  explicit Lowering(const Graph& graph);
+
+  const Graph& graph;
+  GraphIndex index;
+  std::map<std::string, ValueType> types;
+  Program program;
+  std::vector<bool> taken;  // nodes a pass has consumed
+
+  /// The integers behind a graph value, if it has them.
+  const Integers* integers(const std::string& value) const;
+  void set_integers(const std::string& value, Integers integers) { integers_[value] = std::move(integers); }
+  /// The program value holding a graph value as an ONNX tensor; dequantizes integers and makes constants on demand.
+  std::int32_t tensor(const std::string& value);
+  void set_tensor(const std::string& value, std::int32_t number) { tensors_[value] = number; }
+
+  /// New program values for a graph value's type.
+  std::int32_t new_value(const std::string& value, ValueKind kind, const CodeType& code = {});
+  const ValueType* type(const std::string& value) const;
+  const CodeType& code(std::int32_t value) const { return program.values[static_cast<std::size_t>(value)].code; }
+  bool is_codes(std::int32_t value) const {
+    return program.values[static_cast<std::size_t>(value)].kind == ValueKind::codes;
+  }
+  Step& add(StepKind kind, const std::string& name, std::vector<std::int32_t> inputs,
+            std::vector<std::int32_t> outputs);
+
+  /// The only reader of `value` when it has exactly one and is no graph output; nullptr otherwise.
+  const Node* only_reader(const std::string& value) const;
+  std::size_t number_of(const Node& node) const { return static_cast<std::size_t>(&node - graph.nodes.data()); }
+  void take(const Node& node) { taken[number_of(node)] = true; }
+  const Tensor* constant(const Node& node, std::size_t input) const;
+
+ private:
+  std::map<std::string, Integers> integers_;
+  std::map<std::string, std::int32_t> tensors_;
+};
+
+/// One lowering pass: looks at a node that no pass has taken, and lowers it (and nodes behind it) or leaves it (false).
+using NodePass = bool (*)(Lowering&, const Node&);
+
+bool lower_quantizer(Lowering& l, const Node& node);  // Quantize, Sign on float values
+bool lower_affine(Lowering& l, const Node& node);     // Affine on integers: remembered, not computed
+bool lower_layer(Lowering& l,
+                 const Node& node);  // Conv, Gemm, MatMul of codes with integer weights, with what stands behind
+bool lower_pool(Lowering& l, const Node& node);      // MaxPool, AveragePool, GlobalAveragePool of codes
+bool lower_movement(Lowering& l, const Node& node);  // Flatten, Slice, Pad, Identity of codes
+bool lower_float(Lowering& l, const Node& node);     // everything else
+
+/// What stands behind a layer's sums, up to the next codes.
+struct Tail {
+  Epilogue epilogue;
+  std::string end;                 // graph value the epilogue makes
+  std::optional<CodeType> code;    // of `end` when it is codes
+  std::int32_t residual = -1;      // program value of the residual
+  const Node* pool = nullptr;      // MaxPool between the sums and the thresholds
+  std::vector<const Node*> nodes;  // consumed
+  std::string note;
+};
+/// Reads the chain behind graph value `sums`. `low`, `high`: proven range of the sums.
+Tail read_tail(Lowering& l, const std::string& sums, std::int64_t channels, std::int32_t low, std::int32_t high);
+
+/// Window attributes of a Conv or pool node of two spatial dimensions; false for forms that stay float.
+bool read_window(const Lowering& l, const Node& node, bool conv, Window& window);
+
+}  // namespace nnq::lower_room
