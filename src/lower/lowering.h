@@ -33,6 +33,14 @@ class Lowering {
   Program program;
   std::vector<bool> taken;  // nodes a pass has consumed
 
+  /// A Pad of codes that its convolution will do itself: by the Pad's output value.
+  struct Border {
+    Integers from;
+    Window pads;  // only the pads
+    std::int32_t value = 0;
+  };
+  std::map<std::string, Border> borders;
+
   /// The integers behind a graph value, if it has them.
   const Integers* integers(const std::string& value) const;
   void set_integers(const std::string& value, Integers integers) { integers_[value] = std::move(integers); }
@@ -84,6 +92,10 @@ struct Tail {
 };
 /// Reads the chain behind graph value `sums`. `low`, `high`: proven range of the sums.
 Tail read_tail(Lowering& l, const std::string& sums, std::int64_t channels, std::int32_t low, std::int32_t high);
+
+/// The integer weight of a layer, float32 but whole numbers in [-128, 127]; nullptr when the layer's form or weight is
+/// not integer.
+const Tensor* integer_weight(Lowering& l, const Node& node);
 
 /// Window attributes of a Conv or pool node of two spatial dimensions; false for forms that stay float.
 bool read_window(const Lowering& l, const Node& node, bool conv, Window& window);
