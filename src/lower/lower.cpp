@@ -46,6 +46,10 @@ std::int32_t Lowering::tensor(const std::string& value) {
     program.constants[number] = *constant_value;
     return tensors_[value] = number;
   }
+  if (const auto weight = unpacked.find(value); weight != unpacked.end()) {
+    lower_float(*this, *weight->second.node);
+    return tensors_.at(value);
+  }
   const Integers* source = integers(value);
   if (source == nullptr) throw Error("nothing makes value '" + value + "'", {}, {}, /*fault=*/true);
   const Integers from = *source;
@@ -113,9 +117,7 @@ bool unpack_weights(Lowering& l, const Node& node) {
     inputs.push_back(*value);
   }
   throw_if_error(evaluate_node(node, kNnqOpset, inputs, outputs), "node '" + node.name + "'");
-  const std::int32_t number = l.new_value(node.outputs[0], ValueKind::tensor);
-  l.program.constants[number] = outputs.at(0);
-  l.set_tensor(node.outputs[0], number);
+  l.unpacked[node.outputs[0]] = {.node = &node, .values = outputs.at(0)};
   l.take(node);
   return true;
 }

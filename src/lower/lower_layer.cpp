@@ -179,12 +179,10 @@ const Tensor* integer_weight(Lowering& l, const Node& node) {
   if ((!conv && !is_dense(node)) || node.inputs.size() < 2) return nullptr;
   if (conv && node.inputs.size() > 2 && !node.inputs[2].empty()) return nullptr;
   if (node.is("Gemm") && !plain_gemm(node)) return nullptr;
-  const bool made = l.index.producer.contains(node.inputs[1]);
-  if (!made && l.graph.initializer(node.inputs[1]) == nullptr) return nullptr;
-  if (made && !l.taken[static_cast<std::size_t>(l.index.producer.at(node.inputs[1]))]) return nullptr;
-  const auto constant = l.program.constants.find(l.tensor(node.inputs[1]));
-  if (constant == l.program.constants.end()) return nullptr;
-  const Tensor& w = constant->second;
+  const auto packed = l.unpacked.find(node.inputs[1]);
+  const Tensor* plain = l.graph.initializer(node.inputs[1]);
+  if (packed == l.unpacked.end() && plain == nullptr) return nullptr;
+  const Tensor& w = plain != nullptr ? *plain : packed->second.values;
   if (w.dtype() != DType::f32 || w.rank() != (conv ? 4 : 2) || w.count() == 0) return nullptr;
   for (const float v : w.values<float>()) {
     if (!(v >= -128 && v <= 127) || v != std::nearbyint(v)) return nullptr;

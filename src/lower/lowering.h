@@ -40,6 +40,13 @@ class Lowering {
     std::int32_t value = 0;
   };
   std::map<std::string, Border> borders;
+  /// Values of packed weights by graph value. They are stored packed: an integer layer takes them into its step, for a
+  /// float layer the unpacking stays a step, which the runtime does once at load.
+  struct Unpacked {
+    const Node* node = nullptr;
+    Tensor values;
+  };
+  std::map<std::string, Unpacked> unpacked;
 
   /// The integers behind a graph value, if it has them.
   const Integers* integers(const std::string& value) const;
