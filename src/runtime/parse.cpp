@@ -1,0 +1,225 @@
+// .nnq image -> Program. Nothing is trusted: FlatBuffers' verifier first, then every enumeration, size and number, then
+// check_program.
+#include <cstring>
+
+#include "nnq/encoding.h"
+#include "nnq/program.h"
+#include "nnq_fbs/nnq_generated.h"
+
+namespace nnq {
+namespace {
+
+constexpr std::uint32_t format_version = 1;
+
+template <class T>
+std::vector<T> list(const flatbuffers::Vector<T>* v) {
+  return v == nullptr ? std::vector<T>() : std::vector<T>(v->begin(), v->end());
+}
+
+std::string string_of(const flatbuffers::String* s) { return s == nullptr ? std::string() : s->str(); }
+
+std::vector<std::string> strings(const flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>>* v) {
+  std::vector<std::string> out;
+  if (v != nullptr) {
+    for (const auto* s : *v) out.push_back(s->str());
+  }
+  return out;
+}
+
+Status read_dtype(std::uint8_t raw, DType& type) {
+  NNQ_REQUIRE(raw <= static_cast<std::uint8_t>(DType::string), "unknown element type ", static_cast<int>(raw));
+  type = static_cast<DType>(raw);
+  return {};
+}
+
+Status read_tensor(DType type, const flatbuffers::Vector<std::int64_t>* shape, const file::Data* data,
+                   const std::vector<std::string>& text_values, Tensor& tensor) {
+  const Shape dims = list(shape);
+  const auto count = checked_count(dims);
+  NNQ_REQUIRE(count.has_value() && dims.size() <= 32, "impossible shape ", to_string(dims));
+  if (type == DType::string) {
+    NNQ_REQUIRE(*count == static_cast<std::int64_t>(text_values.size()), "strings do not match the shape");
+    tensor = Tensor::of_strings(dims, text_values);
+    return {};
+  }
+  const std::size_t have = data != nullptr && data->bytes() != nullptr ? data->bytes()->size() : 0,
+                    item = size_of(type);
+  NNQ_REQUIRE(static_cast<std::size_t>(*count) <= have / item && static_cast<std::size_t>(*count) * item == have,
+              name_of(type), to_string(dims), " does not fit ", have, " bytes");
+  tensor = Tensor(type, dims);
+  if (have > 0) std::memcpy(tensor.mutable_data(), data->bytes()->data(), have);
+  if (type == DType::boolean) {
+    auto* values = reinterpret_cast<std::uint8_t*>(tensor.mutable_data());
+    for (std::size_t i = 0; i < have; ++i) values[i] = values[i] != 0 ? 1 : 0;
+  }
+  return {};
+}
+
+Status read_value(const file::Value& in, ProgramValue& out) {
+  out.name = string_of(in.name());
+  NNQ_REQUIRE(in.kind() <= static_cast<std::uint8_t>(ValueKind::accumulator), "value '", out.name,
+              "' has an unknown kind");
+  out.kind = static_cast<ValueKind>(in.kind());
+  NNQ_TRY(read_dtype(in.dtype(), out.type.dtype));
+  out.type.ranked = in.ranked();
+  if (in.shape() != nullptr) {
+    for (const auto* d : *in.shape()) {
+      Dim dim(d->value());
+      dim.symbol = string_of(d->symbol());
+      out.type.shape.push_back(dim);
+    }
+  }
+  out.code = {.sign = in.sign(), .min = in.min(), .max = in.max(), .bits = in.bits()};
+  return {};
+}
+
+Status read_attribute(const file::Attribute& in, Attribute& out) {
+  switch (in.kind()) {
+    case 0:
+      out = static_cast<std::int64_t>(in.i());
+      return {};
+    case 1:
+      out = in.f();
+      return {};
+    case 2:
+      out = string_of(in.s());
+      return {};
+    case 3: {
+      DType type;
+      NNQ_TRY(read_dtype(in.dtype(), type));
+      Tensor tensor;
+      NNQ_TRY(read_tensor(type, in.shape(), in.data(), strings(in.strings()), tensor));
+      out = tensor;
+      return {};
+    }
+    case 4:
+      out = list(in.ints());
+      return {};
+    case 5:
+      out = list(in.floats());
+      return {};
+    case 6:
+      out = strings(in.strings());
+      return {};
+    default:
+      return Status::bad_file("unknown kind of attribute");
+  }
+}
+
+Status read_epilogue(const file::Epilogue& in, Epilogue& out) {
+  NNQ_REQUIRE(in.kind() <= static_cast<std::uint8_t>(Epilogue::Kind::requantize), "unknown epilogue");
+  out.kind = static_cast<Epilogue::Kind>(in.kind());
+  out.a = list(in.a());
+  out.b = list(in.b());
+  out.relu = in.relu();
+  out.scale = in.scale();
+  out.min = in.min();
+  out.max = in.max();
+  out.residual_a = list(in.residual_a());
+  out.residual_b = list(in.residual_b());
+  out.levels = in.levels();
+  out.first = in.first();
+  out.step = in.step();
+  out.thresholds = list(in.thresholds());
+  out.direction = list(in.direction());
+  return {};
+}
+
+Status read_weights(const file::Weights& in, PackedWeights& out) {
+  out.bits = in.bits();
+  out.offset = in.offset();
+  out.plane_scale = list(in.plane_scale());
+  out.count = in.count();
+  const auto* bytes = in.data() != nullptr ? in.data()->bytes() : nullptr;
+  NNQ_REQUIRE(out.bits >= 1 && out.bits <= 8 && out.count >= 0 && bytes != nullptr &&
+                  out.plane_bytes() <= bytes->size() &&
+                  out.plane_bytes() * static_cast<std::size_t>(out.bits) == bytes->size(),
+              "the packed weights do not match their size");
+  out.data = bytes->data();
+  return {};
+}
+
+Status read_step(const file::Step& in, Step& out) {
+  out.name = string_of(in.name());
+  NNQ_REQUIRE(in.kind() <= static_cast<std::uint8_t>(StepKind::float_op), "unknown step");
+  out.kind = static_cast<StepKind>(in.kind());
+  out.inputs = list(in.inputs());
+  out.outputs = list(in.outputs());
+  out.out_channels = in.out_channels();
+  out.in_channels = in.in_channels();
+  out.groups = in.groups();
+  out.pad_value = in.pad_value();
+  out.accumulator_min = in.accumulator_min();
+  out.accumulator_max = in.accumulator_max();
+  if (const auto* w = in.window(); w != nullptr) {
+    NNQ_REQUIRE(w->size() == 10, "a window has ten numbers");
+    out.window = {w->Get(0), w->Get(1), w->Get(2), w->Get(3), w->Get(4),
+                  w->Get(5), w->Get(6), w->Get(7), w->Get(8), w->Get(9)};
+  }
+  out.count_pad = in.count_pad();
+  out.min_channels = list(in.min_channels());
+  out.scale = in.scale();
+  out.start_h = in.start_h();
+  out.start_w = in.start_w();
+  out.channels_before = in.channels_before();
+  out.channels_after = in.channels_after();
+  out.note = string_of(in.note());
+  out.opset = in.opset();
+  out.node = {.name = out.name,
+              .op = string_of(in.op()),
+              .domain = string_of(in.domain()),
+              .inputs = strings(in.node_inputs()),
+              .outputs = strings(in.node_outputs()),
+              .attributes = {}};
+  if (in.weights() != nullptr) NNQ_TRY(read_weights(*in.weights(), out.weights));
+  if (in.epilogue() != nullptr) NNQ_TRY(read_epilogue(*in.epilogue(), out.epilogue));
+  if (in.attributes() != nullptr) {
+    for (const auto* a : *in.attributes()) NNQ_TRY(read_attribute(*a, out.node.attributes[string_of(a->name())]));
+  }
+  return {};
+}
+
+Status read_program(const file::Program& in, Program& out) {
+  NNQ_REQUIRE(in.version() == format_version, "version ", in.version(), " of the format; this nnq reads version ",
+              format_version);
+  if (in.values() != nullptr) {
+    for (const auto* v : *in.values()) NNQ_TRY(read_value(*v, out.values.emplace_back()));
+  }
+  if (in.constants() != nullptr) {
+    for (const auto* c : *in.constants()) {
+      NNQ_REQUIRE(c->value() >= 0 && static_cast<std::size_t>(c->value()) < out.values.size(), "constant ", c->value(),
+                  " has no value");
+      NNQ_TRY(read_tensor(out.values[static_cast<std::size_t>(c->value())].type.dtype, c->shape(), c->data(),
+                          strings(c->strings()), out.constants[c->value()]));
+    }
+  }
+  if (in.steps() != nullptr) {
+    for (const auto* s : *in.steps()) {
+      if (Status status = read_step(*s, out.steps.emplace_back()); !status.ok())
+        return Status::bad_file(text("step '", out.steps.back().name, "': ", status.message()));
+    }
+  }
+  out.inputs = list(in.inputs());
+  out.outputs = list(in.outputs());
+  if (in.metadata() != nullptr) {
+    for (const auto* e : *in.metadata()) out.metadata[string_of(e->key())] = string_of(e->value());
+  }
+  return check_program(out);
+}
+
+}  // namespace
+
+Status parse_program(std::span<const std::byte> bytes, std::shared_ptr<const void> storage, Program& program) {
+  const auto* data = reinterpret_cast<const std::uint8_t*>(bytes.data());
+  if (bytes.size() < 16 || !file::ProgramBufferHasIdentifier(data)) return Status::bad_file("is not a .nnq file");
+  // Tables nest four deep; a million of them is a thousand times the largest real model.
+  flatbuffers::Verifier verifier(data, bytes.size(), /*max_depth=*/16, /*max_tables=*/1'000'000);
+  if (!file::VerifyProgramBuffer(verifier)) return Status::bad_file("is damaged: its structure does not verify");
+  program = {};
+  if (Status status = read_program(*file::GetProgram(data), program); !status.ok())
+    return Status::bad_file(status.message());
+  program.storage = std::move(storage);
+  return {};
+}
+
+}  // namespace nnq
