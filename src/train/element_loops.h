@@ -6,6 +6,7 @@
 #include <ATen/Parallel.h>
 
 #include <cstdint>
+#include <utility>
 
 namespace nnq::train {
 
@@ -18,13 +19,13 @@ void quantize_codes(const float* x, float* out, std::int64_t n, float scale, flo
 void sign_codes(const float* x, float* out, std::int64_t n);
 /// quantize_codes * scale.
 void quantize_values(const float* x, float* out, std::int64_t n, float scale, float low, float high);
-/// Gradient passed where low <= x / scale <= high, else 0.
-void mask_range(const float* gradient, const float* x, float* out, std::int64_t n, float scale, float low, float high);
-/// The same, and returns the sum of gradient * d(value)/d(scale) of learned step size quantization.
-double mask_range_and_scale(const float* gradient, const float* x, float* out, std::int64_t n, float scale, float low,
-                            float high);
-/// Gradient passed where |x| <= bound, else 0.
-void mask_magnitude(const float* gradient, const float* x, float* out, std::int64_t n, float bound);
+/// The x with low <= x / scale <= high are exactly those with range.first <= x <= range.second (scale > 0).
+std::pair<float, float> range_in_x(float scale, float low, float high);
+/// Keeps gradient where low <= x <= high, else 0; in place.
+void mask_range(float* gradient, const float* x, std::int64_t n, float low, float high);
+/// Keeps gradient where low <= x / scale <= high, else 0; in place. Returns the sum of gradient * d(value)/d(scale) of
+/// learned step size quantization.
+double mask_range_and_scale(float* gradient, const float* x, std::int64_t n, float scale, float low, float high);
 
 /// (x - mean[c]) * factor[c] + bias[c] in double, rounded once: rows of `channels` values (channels last) ...
 void normalize_rows(const float* x, float* out, std::int64_t rows, std::int64_t channels, const double* mean,
@@ -34,8 +35,9 @@ void normalize_plane(const float* x, float* out, std::int64_t n, double mean, do
 
 /// `t` itself when its elements lie densely in memory in any order, otherwise a dense copy.
 at::Tensor dense(const at::Tensor& t);
-/// `t` with the memory order of `like` (which must be dense).
-at::Tensor ordered_as(const at::Tensor& t, const at::Tensor& like);
+/// A gradient as memory that may be written over, in the memory order of `like`: itself when autograd holds it for this
+/// function alone, otherwise a copy. To be called with the list a backward function gets by reference.
+at::Tensor writable(const at::Tensor& gradient, const at::Tensor& like);
 
 /// f(in, out, count) over float32 memory in parallel chunks; the result has the memory order of x.
 template <class F>

@@ -19,15 +19,14 @@ at::Tensor values(const at::Tensor& x, float scale, float low, float high) {
       x, [=](const float* in, float* out, std::int64_t n) { quantize_values(in, out, n, scale, low, high); });
 }
 
-/// f(gradient, x, out, count) in parallel; the result has the memory order of x.
-template <class F>
-at::Tensor map_gradient(const at::Tensor& gradient, const at::Tensor& x, F f) {
-  const at::Tensor g = ordered_as(gradient, x);
-  at::Tensor out = at::empty_like(x);
-  const float *from = g.data_ptr<float>(), *at = x.data_ptr<float>();
+/// The gradient where low <= x <= high, else 0.
+at::Tensor masked(const at::Tensor& gradient, const at::Tensor& x, float low, float high) {
+  at::Tensor out = writable(gradient, x);
+  const float* from = x.data_ptr<float>();
   float* to = out.data_ptr<float>();
-  at::parallel_for(0, x.numel(), kChunk,
-                   [&](std::int64_t begin, std::int64_t end) { f(from + begin, at + begin, to + begin, end - begin); });
+  at::parallel_for(0, x.numel(), kChunk, [&](std::int64_t begin, std::int64_t end) {
+    mask_range(to + begin, from + begin, end - begin, low, high);
+  });
   return out;
 }
 
@@ -80,19 +79,18 @@ struct LearnedScale : torch::autograd::Function<LearnedScale> {
     return values(rows, static_cast<float>(min), static_cast<float>(max));
   }
 
-  static variable_list backward(AutogradContext* context, variable_list gradients) {
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
     const Rows rows(saved[0], saved[1]);
     const auto low = static_cast<float>(context->saved_data["min"].toDouble());
     const auto high = static_cast<float>(context->saved_data["max"].toDouble());
-    const at::Tensor g = ordered_as(gradients[0], rows.x);
-    at::Tensor out = at::empty_like(rows.x);
+    at::Tensor out = writable(gradients[0], rows.x);
     std::vector<double> parts(static_cast<std::size_t>(rows.count * rows.pieces()));
-    const float *from = g.data_ptr<float>(), *at = rows.x.data_ptr<float>();
+    const float* from = rows.x.data_ptr<float>();
     float* to = out.data_ptr<float>();
     rows.for_pieces([&](std::int64_t piece, std::int64_t row, std::int64_t begin, std::int64_t n) {
-      parts[static_cast<std::size_t>(piece)] = mask_range_and_scale(
-          from + begin, at + begin, to + begin, n, rows.scales[static_cast<std::size_t>(row)], low, high);
+      parts[static_cast<std::size_t>(piece)] =
+          mask_range_and_scale(to + begin, from + begin, n, rows.scales[static_cast<std::size_t>(row)], low, high);
     });
     const double factor = context->saved_data["factor"].toDouble();
     at::Tensor scale_gradient = at::zeros(saved[1].sizes(), saved[1].options());
@@ -116,15 +114,13 @@ struct FixedScale : torch::autograd::Function<FixedScale> {
     return values(in, static_cast<float>(scale), static_cast<float>(min), static_cast<float>(max));
   }
 
-  static variable_list backward(AutogradContext* context, variable_list gradients) {
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const auto scale = static_cast<float>(context->saved_data["scale"].toDouble());
     const auto low = static_cast<float>(context->saved_data["min"].toDouble());
     const auto high = static_cast<float>(context->saved_data["max"].toDouble());
-    const at::Tensor masked = map_gradient(gradients[0], context->get_saved_variables()[0],
-                                           [=](const float* g, const float* x, float* out, std::int64_t n) {
-                                             mask_range(g, x, out, n, scale, low, high);
-                                           });
-    return {masked, at::Tensor(), at::Tensor(), at::Tensor()};
+    const auto [first, last] = range_in_x(scale, low, high);
+    return {masked(gradients[0], context->get_saved_variables()[0], first, last), at::Tensor(), at::Tensor(),
+            at::Tensor()};
   }
 };
 
@@ -136,12 +132,9 @@ struct SignThrough : torch::autograd::Function<SignThrough> {
     return map_floats(in, sign_codes);
   }
 
-  static variable_list backward(AutogradContext* context, variable_list gradients) {
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const auto bound = static_cast<float>(context->saved_data["bound"].toDouble());
-    const at::Tensor masked = map_gradient(
-        gradients[0], context->get_saved_variables()[0],
-        [=](const float* g, const float* x, float* out, std::int64_t n) { mask_magnitude(g, x, out, n, bound); });
-    return {masked, at::Tensor()};
+    return {masked(gradients[0], context->get_saved_variables()[0], -bound, bound), at::Tensor()};
   }
 };
 

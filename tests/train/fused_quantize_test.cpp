@@ -82,6 +82,41 @@ TEST(FusedQuantize, SameBitsWhateverTheThreads) {
   set_threads(0);
 }
 
+/// Gradients are masked in place only when nobody else holds them.
+TEST(FusedQuantize, LeavesSharedGradientsAlone) {
+  const at::Tensor x = leaf(at::tensor({-1.0f, 0.5f, 2.0f})), g = at::tensor({1.0f, 2.0f, 3.0f});
+  fused_clip_quantize(x, 0.5, 0, 2).backward(g);
+  EXPECT_TRUE(at::equal(g, at::tensor({1.0f, 2.0f, 3.0f})));
+  EXPECT_TRUE(at::equal(x.grad(), at::tensor({0.0f, 2.0f, 0.0f})));
+  // One gradient tensor goes to both sides of an addition, and one is kept by the middle of a chain.
+  const at::Tensor a = leaf(x), b = leaf(x), middle = fused_sign_ste(b, 1);
+  middle.retain_grad();
+  (fused_clip_quantize(a, 0.5, 0, 2) + fused_sign_ste(middle * 0.1, 5)).backward(at::ones({3}));
+  EXPECT_TRUE(at::equal(a.grad(), at::tensor({0.0f, 1.0f, 0.0f})));
+  EXPECT_TRUE(at::allclose(middle.grad(), at::full({3}, 0.1f)));
+  EXPECT_TRUE(at::allclose(b.grad(), at::tensor({0.1f, 0.1f, 0.0f})));
+}
+
+/// The mask decides by x / scale, rounded, at the last place too.
+TEST(FusedQuantize, MaskAgreesWithTheDivisionAtTheBorder) {
+  for (const float scale : {0.1f, 0.3f, 1.0f / 15, 7.7f, 1e-30f, 1e30f}) {
+    std::vector<float> values{0.0f, -0.0f, 1e-45f, -1e-45f, INFINITY, -INFINITY};
+    for (const float border : {-4 * scale, 3 * scale})
+      for (float v : {border, std::nextafter(border, -INFINITY), std::nextafter(border, INFINITY)}) {
+        values.push_back(v);
+        values.push_back(std::nextafter(v, INFINITY));
+        values.push_back(std::nextafter(v, -INFINITY));
+      }
+    const at::Tensor x = leaf(at::tensor(values));
+    fused_clip_quantize(x, scale, -4, 3).sum().backward();
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const float v = values[i] / scale;
+      EXPECT_EQ(x.grad()[static_cast<std::int64_t>(i)].item<float>(), v >= -4 && v <= 3 ? 1.0f : 0.0f)
+          << values[i] << " / " << scale;
+    }
+  }
+}
+
 TEST(FusedQuantize, KeepsMemoryOrderAndTakesAnyGradientOrder) {
   const at::Tensor x = leaf(at::randn({2, 8, 5, 5}).contiguous(at::MemoryFormat::ChannelsLast));
   const at::Tensor y = fused_clip_quantize(x, 0.5, 0, 3), g = at::randn({2, 8, 5, 5});
