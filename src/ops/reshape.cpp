@@ -173,11 +173,14 @@ Status infer_unsqueeze(InferContext& ctx) {
 }
 
 Status infer_dropout(InferContext& ctx) {
-  if (ctx.has(2)) {
-    const Tensor* training = ctx.constant(2);
-    const bool on =
-        training != nullptr && training->defined() && training->count() == 1 && *training->as<std::uint8_t>() != 0;
-    if (on) return Status::unsupported(text(title(ctx.node), ": Dropout in training mode is not supported"));
+  const Tensor* training = ctx.constant(2);
+  const Tensor* ratio = ctx.constant(1);
+  const auto is_on = [](const Tensor* t) {
+    return t != nullptr && t->defined() && t->count() == 1 && *t->as<std::uint8_t>() != 0;
+  };
+  const bool drops_nothing = ratio != nullptr && ratio->defined() && ratio->count() == 1 && ratio->to_float()[0] == 0;
+  if (is_on(training) && !drops_nothing) {
+    return Status::unsupported(text(title(ctx.node), ": Dropout in training mode is not supported"));
   }
   set_output(ctx, 0, ctx.input(0));
   ValueType mask = ctx.input(0);

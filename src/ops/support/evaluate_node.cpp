@@ -8,7 +8,7 @@ namespace nnq {
 namespace {
 
 /// More than any sensible layer, less than what makes a hostile file hurt.
-constexpr std::int64_t kMaxOutputBytes = std::int64_t{8} << 30;
+constexpr std::int64_t kMaxOutputBytes = std::int64_t{4} << 30;
 
 Status infer_outputs(const Op& op, const Node& node, std::int64_t opset, std::span<const Tensor> inputs,
                      std::vector<ValueType>& types) {
@@ -39,7 +39,7 @@ Status allocate(const Node& node, const std::vector<ValueType>& types, std::vect
                       !__builtin_add_overflow(total, bytes, &total) && total <= kMaxOutputBytes;
     if (!fits) {
       return {StatusCode::out_of_memory,
-              text(ops::title(node), ": output ", types[i].to_string(), " is larger than the limit of 8 GiB")};
+              text(ops::title(node), ": output ", types[i].to_string(), " is larger than the limit of 4 GiB")};
     }
   }
   outputs.assign(types.size(), Tensor());
@@ -71,7 +71,7 @@ Status run(const Op& op, const Node& node, std::int64_t opset, std::span<const T
     const std::size_t bytes = op.scratch(node, types);
     if (bytes > static_cast<std::size_t>(kMaxOutputBytes)) {
       return {StatusCode::out_of_memory,
-              text(ops::title(node), ": needs ", bytes, " bytes of scratch memory, more than the limit of 8 GiB")};
+              text(ops::title(node), ": needs ", bytes, " bytes of scratch memory, more than the limit of 4 GiB")};
     }
     scratch = Tensor(DType::u8, {static_cast<std::int64_t>(bytes)});
     ctx.scratch = {scratch.mutable_data(), bytes};
