@@ -44,6 +44,8 @@ class Compiler {
     for (const GraphInput& input : graph_.inputs)
       if (!graph_.initializers.contains(input.name)) plan_.slot_of[input.name] = &plan_.slots.emplace_back();
     for (std::size_t n = 0; n < graph_.nodes.size(); ++n)
+      if (graph_.nodes[n].is("Quantizer", kNnqDomain) && !graph_.nodes[n].has("shared_with")) add_quantizer(n);
+    for (std::size_t n = 0; n < graph_.nodes.size(); ++n)
       if (!folded_.contains(n)) add_step(n);
     for (const std::string& output : graph_.outputs) plan_.outputs.push_back(slot(output, "graph output"));
     restore_state();
@@ -129,10 +131,14 @@ class Compiler {
     step.node = n;
     const bool quantizer = node.is("Quantizer", kNnqDomain);
     if (quantizer) {
-      NNQ_CHECK(!node.inputs.empty() && !node.outputs.empty(), "a Quantizer needs an input and an output",
-                describe(node));
+      const std::string owner = node.get_string("shared_with", node.name.c_str());
+      const PlacedQuantizer* placed = placed_under(owner);
+      NNQ_CHECK(placed != nullptr, "shares the encoding of '" + owner + "', which is no Quantizer", describe(node));
+      NNQ_CHECK(!node.inputs.empty() && !node.outputs.empty() && role_of(node) == placed->role,
+                "needs an input, an output and the role of '" + owner + "'", describe(node));
       step.in = {slot(node.inputs[0], describe(node))};
-      add_quantizer(n, step);
+      step.quantizer = placed->quantizer.get();
+      step.role = placed->role;
     } else {
       for (const std::string& input : node.inputs)
         step.in.push_back(input.empty() ? nullptr : slot(input, describe(node)));
@@ -158,8 +164,16 @@ class Compiler {
     return reference_kernel(node, graph_.opset);
   }
 
-  void add_quantizer(std::size_t n, Step& step) {
+  const PlacedQuantizer* placed_under(const std::string& name) const {
+    const auto it = std::find_if(plan_.quantizers.begin(), plan_.quantizers.end(),
+                                 [&](const PlacedQuantizer& q) { return graph_.nodes[q.node].name == name; });
+    return it == plan_.quantizers.end() ? nullptr : &*it;
+  }
+
+  void add_quantizer(std::size_t n) {
     const Node& node = graph_.nodes[n];
+    NNQ_CHECK(!node.inputs.empty() && !node.outputs.empty(), "a Quantizer needs an input and an output",
+              describe(node));
     QuantizerContext context;
     context.role = role_of(node);
     context.bits = static_cast<int>(node.get_int("bits", 8));
@@ -181,9 +195,8 @@ class Compiler {
     } catch (const Error& error) {
       throw error.inside(describe(node));
     }
-    step.quantizer = placed.quantizer.get();
-    step.role = context.role;
-    if (context.role == Role::weight && variable != variable_of_.end()) variable->second->quantizer = step.quantizer;
+    if (context.role == Role::weight && variable != variable_of_.end())
+      variable->second->quantizer = placed.quantizer.get();
   }
 
   void restore_state() {
