@@ -5,11 +5,24 @@
 #include "nnq/encoding.h"
 #include "nnq/program.h"
 #include "nnq_fbs/nnq_generated.h"
+#include "runtime/image.h"
 
 namespace nnq {
 namespace {
 
-constexpr std::uint32_t format_version = 1;
+/// The data section of the image being read.
+using Section = std::span<const std::uint8_t>;
+
+/// The bytes a Data table names; none where it is absent.
+Status find_bytes(const file::Data* data, Section section, Section& bytes) {
+  bytes = {};
+  if (data == nullptr) return {};
+  NNQ_REQUIRE(data->offset() <= section.size() && data->size() <= section.size() - data->offset(), "data of ",
+              data->size(), " bytes at ", data->offset(), " lie outside the file");
+  NNQ_REQUIRE(data->offset() % image_alignment == 0, "data at ", data->offset(), " are not aligned");
+  bytes = section.subspan(data->offset(), data->size());
+  return {};
+}
 
 template <class T>
 std::vector<T> list(const flatbuffers::Vector<T>* v) {
@@ -32,7 +45,7 @@ Status read_dtype(std::uint8_t raw, DType& type) {
   return {};
 }
 
-Status read_tensor(DType type, const flatbuffers::Vector<std::int64_t>* shape, const file::Data* data,
+Status read_tensor(DType type, const flatbuffers::Vector<std::int64_t>* shape, const file::Data* data, Section section,
                    const std::vector<std::string>& text_values, Tensor& tensor) {
   const Shape dims = list(shape);
   const auto count = checked_count(dims);
@@ -42,12 +55,13 @@ Status read_tensor(DType type, const flatbuffers::Vector<std::int64_t>* shape, c
     tensor = Tensor::of_strings(dims, text_values);
     return {};
   }
-  const std::size_t have = data != nullptr && data->bytes() != nullptr ? data->bytes()->size() : 0,
-                    item = size_of(type);
+  Section bytes;
+  NNQ_TRY(find_bytes(data, section, bytes));
+  const std::size_t have = bytes.size(), item = size_of(type);
   NNQ_REQUIRE(static_cast<std::size_t>(*count) <= have / item && static_cast<std::size_t>(*count) * item == have,
               name_of(type), to_string(dims), " does not fit ", have, " bytes");
   tensor = Tensor(type, dims);
-  if (have > 0) std::memcpy(tensor.mutable_data(), data->bytes()->data(), have);
+  if (have > 0) std::memcpy(tensor.mutable_data(), bytes.data(), have);
   if (type == DType::boolean) {
     auto* values = reinterpret_cast<std::uint8_t*>(tensor.mutable_data());
     for (std::size_t i = 0; i < have; ++i) values[i] = values[i] != 0 ? 1 : 0;
@@ -73,7 +87,7 @@ Status read_value(const file::Value& in, ProgramValue& out) {
   return {};
 }
 
-Status read_attribute(const file::Attribute& in, Attribute& out) {
+Status read_attribute(const file::Attribute& in, Section section, Attribute& out) {
   switch (in.kind()) {
     case 0:
       out = static_cast<std::int64_t>(in.i());
@@ -88,7 +102,7 @@ Status read_attribute(const file::Attribute& in, Attribute& out) {
       DType type;
       NNQ_TRY(read_dtype(in.dtype(), type));
       Tensor tensor;
-      NNQ_TRY(read_tensor(type, in.shape(), in.data(), strings(in.strings()), tensor));
+      NNQ_TRY(read_tensor(type, in.shape(), in.data(), section, strings(in.strings()), tensor));
       out = tensor;
       return {};
     }
@@ -125,21 +139,21 @@ Status read_epilogue(const file::Epilogue& in, Epilogue& out) {
   return {};
 }
 
-Status read_weights(const file::Weights& in, PackedWeights& out) {
+Status read_weights(const file::Weights& in, Section section, PackedWeights& out) {
   out.bits = in.bits();
   out.offset = in.offset();
   out.plane_scale = list(in.plane_scale());
   out.count = in.count();
-  const auto* bytes = in.data() != nullptr ? in.data()->bytes() : nullptr;
-  NNQ_REQUIRE(out.bits >= 1 && out.bits <= 8 && out.count >= 0 && bytes != nullptr &&
-                  out.plane_bytes() <= bytes->size() &&
-                  out.plane_bytes() * static_cast<std::size_t>(out.bits) == bytes->size(),
+  Section bytes;
+  NNQ_TRY(find_bytes(in.data(), section, bytes));
+  NNQ_REQUIRE(out.bits >= 1 && out.bits <= 8 && out.count > 0 && out.plane_bytes() <= bytes.size() &&
+                  out.plane_bytes() * static_cast<std::size_t>(out.bits) == bytes.size(),
               "the packed weights do not match their size");
-  out.data = bytes->data();
+  out.data = bytes.data();
   return {};
 }
 
-Status read_step(const file::Step& in, Step& out) {
+Status read_step(const file::Step& in, Section section, Step& out) {
   out.name = string_of(in.name());
   NNQ_REQUIRE(in.kind() <= static_cast<std::uint8_t>(StepKind::float_op), "unknown step");
   out.kind = static_cast<StepKind>(in.kind());
@@ -171,17 +185,18 @@ Status read_step(const file::Step& in, Step& out) {
               .inputs = strings(in.node_inputs()),
               .outputs = strings(in.node_outputs()),
               .attributes = {}};
-  if (in.weights() != nullptr) NNQ_TRY(read_weights(*in.weights(), out.weights));
+  if (in.weights() != nullptr) NNQ_TRY(read_weights(*in.weights(), section, out.weights));
   if (in.epilogue() != nullptr) NNQ_TRY(read_epilogue(*in.epilogue(), out.epilogue));
   if (in.attributes() != nullptr) {
-    for (const auto* a : *in.attributes()) NNQ_TRY(read_attribute(*a, out.node.attributes[string_of(a->name())]));
+    for (const auto* a : *in.attributes())
+      NNQ_TRY(read_attribute(*a, section, out.node.attributes[string_of(a->name())]));
   }
   return {};
 }
 
-Status read_program(const file::Program& in, Program& out) {
-  NNQ_REQUIRE(in.version() == format_version, "version ", in.version(), " of the format; this nnq reads version ",
-              format_version);
+Status read_program(const file::Program& in, Section section, Program& out) {
+  NNQ_REQUIRE(in.version() == image_version, "version ", in.version(), " of the format; this nnq reads version ",
+              image_version);
   if (in.values() != nullptr) {
     for (const auto* v : *in.values()) NNQ_TRY(read_value(*v, out.values.emplace_back()));
   }
@@ -189,13 +204,13 @@ Status read_program(const file::Program& in, Program& out) {
     for (const auto* c : *in.constants()) {
       NNQ_REQUIRE(c->value() >= 0 && static_cast<std::size_t>(c->value()) < out.values.size(), "constant ", c->value(),
                   " has no value");
-      NNQ_TRY(read_tensor(out.values[static_cast<std::size_t>(c->value())].type.dtype, c->shape(), c->data(),
+      NNQ_TRY(read_tensor(out.values[static_cast<std::size_t>(c->value())].type.dtype, c->shape(), c->data(), section,
                           strings(c->strings()), out.constants[c->value()]));
     }
   }
   if (in.steps() != nullptr) {
     for (const auto* s : *in.steps()) {
-      if (Status status = read_step(*s, out.steps.emplace_back()); !status.ok())
+      if (Status status = read_step(*s, section, out.steps.emplace_back()); !status.ok())
         return Status::bad_file(text("step '", out.steps.back().name, "': ", status.message()));
     }
   }
@@ -210,13 +225,30 @@ Status read_program(const file::Program& in, Program& out) {
 }  // namespace
 
 Status parse_program(std::span<const std::byte> bytes, std::shared_ptr<const void> storage, Program& program) {
-  const auto* data = reinterpret_cast<const std::uint8_t*>(bytes.data());
-  if (bytes.size() < 16 || !file::ProgramBufferHasIdentifier(data)) return Status::bad_file("is not a .nnq file");
+  const Section image(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+  ImageHeader header = {};
+  if (image.size() < sizeof(header)) return Status::bad_file("is not a .nnq file, or it is cut short");
+  std::memcpy(&header, image.data(), sizeof(header));
+  if (std::memcmp(header.magic, image_magic, 4) != 0) return Status::bad_file("is not a .nnq file");
+  if (header.version != image_version)
+    return Status::bad_file(
+        text("has version ", header.version, " of the format; this nnq reads version ", image_version));
+  if (header.total_bytes != image.size())
+    return Status::bad_file(
+        text("has ", image.size(), " bytes, its header says ", header.total_bytes, ": cut short or damaged"));
+  const std::uint64_t room = image.size() - sizeof(header);
+  if (header.table_bytes > room || header.data_offset % image_alignment != 0 || header.data_offset > image.size() ||
+      header.data_offset < sizeof(header) + header.table_bytes) {
+    return Status::bad_file("is damaged: its header names impossible sections");
+  }
   // Tables nest four deep; a million of them is a thousand times the largest real model.
-  flatbuffers::Verifier verifier(data, bytes.size(), /*max_depth=*/16, /*max_tables=*/1'000'000);
-  if (!file::VerifyProgramBuffer(verifier)) return Status::bad_file("is damaged: its structure does not verify");
+  flatbuffers::Verifier verifier(image.data() + sizeof(header), header.table_bytes, /*max_depth=*/16,
+                                 /*max_tables=*/1'000'000);
+  if (!verifier.VerifyBuffer<file::Program>(nullptr))
+    return Status::bad_file("is damaged: its structure does not verify");
   program = {};
-  if (Status status = read_program(*file::GetProgram(data), program); !status.ok())
+  const auto& table = *flatbuffers::GetRoot<file::Program>(image.data() + sizeof(header));
+  if (Status status = read_program(table, image.subspan(header.data_offset), program); !status.ok())
     return Status::bad_file(status.message());
   program.storage = std::move(storage);
   return {};

@@ -1,6 +1,10 @@
 // Program -> .nnq image. The order of everything follows the program, so the same program gives the same bytes.
+#include <algorithm>
+#include <cstring>
+
 #include "nnq/program.h"
 #include "nnq_fbs/nnq_generated.h"
+#include "runtime/image.h"
 
 namespace nnq {
 namespace {
@@ -8,20 +12,25 @@ namespace {
 namespace fb = flatbuffers;
 using fb::FlatBufferBuilder;
 
-/// Version of the format; readers refuse any other.
-constexpr std::uint32_t format_version = 1;
-constexpr std::size_t alignment = 64;
+/// A table builder with the data section that grows beside it.
+struct Image : FlatBufferBuilder {
+  Image() : FlatBufferBuilder(1 << 16) {}
+  std::vector<std::byte> section;
+};
 
-fb::Offset<file::Data> data(FlatBufferBuilder& b, const void* bytes, std::size_t size) {
-  b.ForceVectorAlignment(size, 1, alignment);
-  return file::CreateData(b, b.CreateVector(static_cast<const std::uint8_t*>(bytes), size));
+fb::Offset<file::Data> data(Image& b, const void* bytes, std::size_t size) {
+  b.section.resize((b.section.size() + image_alignment - 1) / image_alignment * image_alignment);
+  const std::size_t offset = b.section.size();
+  const auto* from = static_cast<const std::byte*>(bytes);
+  b.section.insert(b.section.end(), from, from + size);
+  return file::CreateData(b, offset, size);
 }
 
-fb::Offset<fb::Vector<fb::Offset<fb::String>>> strings(FlatBufferBuilder& b, const std::vector<std::string>& values) {
+fb::Offset<fb::Vector<fb::Offset<fb::String>>> strings(Image& b, const std::vector<std::string>& values) {
   return b.CreateVectorOfStrings(values);
 }
 
-fb::Offset<file::Value> value(FlatBufferBuilder& b, const ProgramValue& v) {
+fb::Offset<file::Value> value(Image& b, const ProgramValue& v) {
   std::vector<fb::Offset<file::Dim>> dims;
   for (const Dim& d : v.type.shape) dims.push_back(file::CreateDim(b, d.value, b.CreateString(d.symbol)));
   return file::CreateValue(b, b.CreateString(v.name), static_cast<std::uint8_t>(v.kind),
@@ -29,13 +38,13 @@ fb::Offset<file::Value> value(FlatBufferBuilder& b, const ProgramValue& v) {
                            v.code.min, v.code.max, v.code.bits);
 }
 
-fb::Offset<file::Constant> constant(FlatBufferBuilder& b, std::int32_t number, const Tensor& t) {
+fb::Offset<file::Constant> constant(Image& b, std::int32_t number, const Tensor& t) {
   return file::CreateConstant(b, number, b.CreateVector(t.shape()), data(b, t.data(), t.bytes()),
                               strings(b, t.strings()));
 }
 
 struct AttributeWriter {
-  FlatBufferBuilder& b;
+  Image& b;
   fb::Offset<fb::String> name;
   std::uint8_t kind;
 
@@ -80,13 +89,13 @@ struct AttributeWriter {
   }
 };
 
-fb::Offset<file::Epilogue> epilogue(FlatBufferBuilder& b, const Epilogue& e) {
+fb::Offset<file::Epilogue> epilogue(Image& b, const Epilogue& e) {
   return file::CreateEpilogue(b, static_cast<std::uint8_t>(e.kind), b.CreateVector(e.a), b.CreateVector(e.b), e.relu,
                               e.scale, e.min, e.max, b.CreateVector(e.residual_a), b.CreateVector(e.residual_b),
                               e.levels, e.first, e.step, b.CreateVector(e.thresholds), b.CreateVector(e.direction));
 }
 
-fb::Offset<file::Step> step(FlatBufferBuilder& b, const Step& s) {
+fb::Offset<file::Step> step(Image& b, const Step& s) {
   std::vector<fb::Offset<file::Attribute>> attributes;
   for (const auto& [key, attribute] : s.node.attributes) {
     attributes.push_back(
@@ -115,7 +124,7 @@ fb::Offset<file::Step> step(FlatBufferBuilder& b, const Step& s) {
 }  // namespace
 
 std::vector<std::byte> serialize_program(const Program& program) {
-  FlatBufferBuilder b(1 << 16);
+  Image b;
   std::vector<fb::Offset<file::Value>> values;
   for (const ProgramValue& v : program.values) values.push_back(value(b, v));
   std::vector<fb::Offset<file::Constant>> constants;
@@ -126,11 +135,20 @@ std::vector<std::byte> serialize_program(const Program& program) {
   for (const auto& [key, text] : program.metadata)
     metadata.push_back(file::CreateEntry(b, b.CreateString(key), b.CreateString(text)));
   const auto root =
-      file::CreateProgram(b, format_version, b.CreateVector(values), b.CreateVector(constants), b.CreateVector(steps),
+      file::CreateProgram(b, image_version, b.CreateVector(values), b.CreateVector(constants), b.CreateVector(steps),
                           b.CreateVector(program.inputs), b.CreateVector(program.outputs), b.CreateVector(metadata));
-  b.Finish(root, file::ProgramIdentifier());
-  const auto* bytes = reinterpret_cast<const std::byte*>(b.GetBufferPointer());
-  return {bytes, bytes + b.GetSize()};
+  b.Finish(root);
+  ImageHeader header = {};
+  std::copy_n(image_magic, 4, header.magic);
+  header.version = image_version;
+  header.table_bytes = b.GetSize();
+  header.data_offset = (sizeof(header) + b.GetSize() + image_alignment - 1) / image_alignment * image_alignment;
+  header.total_bytes = header.data_offset + b.section.size();
+  std::vector<std::byte> image(header.total_bytes);
+  std::memcpy(image.data(), &header, sizeof(header));
+  std::memcpy(image.data() + sizeof(header), b.GetBufferPointer(), b.GetSize());
+  if (!b.section.empty()) std::memcpy(image.data() + header.data_offset, b.section.data(), b.section.size());
+  return image;
 }
 
 }  // namespace nnq
