@@ -2,7 +2,8 @@
 // Graph, and the executor with fake quantizers placed. Interleaved in one process, so that a busy machine slows all
 // alike.
 //
-//   bench_train_throughput [--rounds 7] [--batch 128] [--threads 2] [--methods dorefa,uniform] [--bits 2] [--json]
+//   bench_train_throughput [--rounds 7] [--batch 128] [--threads 2] [--methods dorefa,uniform,bnn:1] [--bits 2]
+//   [--json]
 #include <fmt/format.h>
 #include <torch/torch.h>
 
@@ -225,9 +226,14 @@ int main(int argc, char** argv) {
     std::vector<Contender> contenders;
     contenders.push_back(module_contender(settings));
     contenders.push_back(executor_contender("executor", "", settings, x));
-    for (const std::string& method : settings.methods)
-      contenders.push_back(executor_contender(fmt::format("executor, {} W{}A{}", method, settings.bits, settings.bits),
-                                              method, settings, x));
+    for (const std::string& item : settings.methods) {
+      Settings own = settings;
+      const std::size_t colon = item.find(':');
+      if (colon != std::string::npos) own.bits = std::atoi(item.substr(colon + 1).c_str());
+      const std::string method = item.substr(0, colon);
+      contenders.push_back(
+          executor_contender(fmt::format("executor, {} W{}A{}", method, own.bits, own.bits), method, own, x));
+    }
     for (Contender& contender : contenders) step(contender, x, labels);  // warm up
     for (int round = 0; round < settings.rounds; ++round)
       for (Contender& contender : contenders) contender.times.push_back(step(contender, x, labels));

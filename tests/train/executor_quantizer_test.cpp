@@ -24,7 +24,9 @@ Graph network(const std::string& method, std::optional<int> weights, std::option
     return writer.node("Quantizer", {x},
                        {{"method", method}, {"role", std::string(role)}, {"bits", std::int64_t{bits}}}, kNnqDomain);
   };
-  std::string x = writer.node("Conv", {"x", constant({8, 3, 3, 3}, -1, 1)}, {{"pads", Ints{1, 1, 1, 1}}});
+  // Integers, so that the first convolution is exact too.
+  std::string x = writer.node("Conv", {"x", writer.constant(testing::random_integers({8, 3, 3, 3}, random, -3, 3))},
+                              {{"pads", Ints{1, 1, 1, 1}}});
   x = writer.node("BatchNormalization",
                   {x, constant({8}, 0.5f, 1), constant({8}, -1, 1), constant({8}, 0, 0), constant({8}, 1, 1)});
   x = writer.node("Relu", {x});
@@ -111,6 +113,26 @@ TEST_P(Quantizers, CalibrationIsReproducible) {
   a.calibrate(batches_);
   b.calibrate(batches_);
   EXPECT_EQ(a.graph().initializers, b.graph().initializers);
+}
+
+/// frozen() deploys: the executor and the interpreter agree on its every value.
+TEST_P(Quantizers, FrozenGraphHasTheInterpretersBits) {
+  const at::NoGradGuard no_gradient;
+  Executor executor(graph_, {});
+  executor.calibrate(batches_);
+  const Graph frozen = executor.frozen();
+  const at::Tensor x = at::randint(-4, 5, {4, 3, 8, 8}, at::kFloat);
+  std::map<std::string, Tensor> expected;
+  interpret(frozen, {{"x", from_torch(x)}},
+            [&](const std::string& name, const Tensor& value) { expected[name] = value; });
+  std::size_t compared = 0;
+  Executor(frozen, {}).forward({{"x", x}}, false, [&](const std::string& name, const at::Tensor& value) {
+    const auto it = expected.find(name);
+    if (it == expected.end()) return;
+    ++compared;
+    EXPECT_TRUE(it->second == from_torch(value)) << name << " in\n" << to_text(frozen);
+  });
+  EXPECT_GT(compared, 5u);
 }
 
 std::vector<std::string> method_names() {
