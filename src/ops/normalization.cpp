@@ -1,5 +1,6 @@
-// BatchNormalization (inference), InstanceNormalization, LayerNormalization.
+// BatchNormalization (inference, and the statistics of training mode), InstanceNormalization, LayerNormalization.
 #include <cmath>
+#include <tuple>
 
 #include "ops/support/check.h"
 #include "ops/support/multiply.h"
@@ -22,46 +23,83 @@ Status check_channels(const InferContext& ctx, std::size_t first, std::size_t la
   return {};
 }
 
+/// Training mode (opset 14): statistics of the batch, and running ones as outputs 1 and 2.
+bool in_training(const Node& node) { return node.get_int("training_mode", 0) != 0; }
+
 Status infer_batch_norm(InferContext& ctx) {
-  if (ctx.node.get_int("training_mode", 0) != 0)
-    return Status::unsupported(text(title(ctx.node), ": BatchNormalization in training mode is not supported"));
-  if (ctx.node.get_int("spatial", 1) == 0)
+  if (ctx.node.get_int("spatial", 1) == 0) {
     return Status::unsupported(text(title(ctx.node), ": BatchNormalization with spatial = 0 is not supported"));
+  }
   const ValueType& x = ctx.input(0);
   if (x.ranked && x.shape.size() == 1) {  // allowed since opset 9: one channel
     NNQ_REQUIRE(ctx.opset >= 9, title(ctx.node), ": the input must be [N, C, ...], got ", x.to_string());
     return Status::unsupported(text(title(ctx.node), ": BatchNormalization of a vector is not supported"));
   }
   NNQ_TRY(check_channels(ctx, 1, 4));
-  // Outputs beyond the first are training state of old opsets: nothing reads them at inference.
+  // Outputs beyond the first are training state; of old opsets nothing reads them at inference.
   for (std::size_t i = 1; i < ctx.outputs.size(); ++i) {
-    NNQ_REQUIRE(ctx.node.outputs[i].empty() || ctx.opset < 14, title(ctx.node),
+    NNQ_REQUIRE(ctx.node.outputs[i].empty() || ctx.opset < 14 || (in_training(ctx.node) && i < 3), title(ctx.node),
                 ": more than one output needs training mode");
     set_output(ctx, i, ctx.input(std::min<std::size_t>(i + 2, 4)));
   }
   return infer_same(ctx);
 }
 
+/// Mean and variance of channel c over batch and space, in double.
+std::pair<double, double> batch_statistics(const TensorView& x, std::int64_t c) {
+  const Dims dims(x.shape);
+  const std::int64_t plane = dims.product(2, dims.size());
+  double block[kBlock];
+  const auto average = [&](auto term) {
+    double total = 0;
+    for (std::int64_t n = 0; n < dims[0]; ++n) {
+      for (std::int64_t i = 0; i < plane; i += kBlock) {
+        const std::int64_t count = std::min(kBlock, plane - i);
+        load_doubles(x.dtype, x.data, (n * dims[1] + c) * plane + i, 1, count, block, 1);
+        for (std::int64_t j = 0; j < count; ++j) total += term(block[j]);
+      }
+    }
+    return total / static_cast<double>(dims[0] * plane);
+  };
+  const double mean = average([](double v) { return v; });
+  return {mean, average([mean](double v) { return (v - mean) * (v - mean); })};
+}
+
+/// Running statistic: momentum * old + (1 - momentum) * of this batch.
+void update_running(const EvalContext& ctx, std::size_t output, std::size_t input, std::int64_t c, double now) {
+  if (output >= ctx.outputs.size() || ctx.outputs[output] == nullptr) return;
+  const auto momentum = static_cast<double>(ctx.node.get_float("momentum", 0.9F));
+  const double value = momentum * at<double>(ctx.input(input), c) + (1 - momentum) * now;
+  store<double>(ctx.output(output).dtype, ctx.output(output).data, c, 1, &value);
+}
+
 /// y = (x - mean) / sqrt(variance + epsilon) * scale + bias, computed in double and rounded once.
 Status evaluate_batch_norm(EvalContext& ctx) {
-  for (std::size_t i = 1; i < ctx.outputs.size(); ++i) {
-    if (ctx.outputs[i] != nullptr) convert(ctx.input(std::min<std::size_t>(i + 2, 4)), ctx.output(i));
-  }
-  if (ctx.outputs[0] == nullptr) return {};
-  const TensorView &x = ctx.input(0), &y = ctx.output(0);
+  const TensorView& x = ctx.input(0);
   const Dims dims(x.shape);
   const std::int64_t channels = dims[1], plane = dims.product(2, dims.size());
   const auto epsilon = static_cast<double>(ctx.node.get_float("epsilon", 1e-5F));
+  const bool training = in_training(ctx.node);
+  for (std::size_t i = 1; i < ctx.outputs.size() && !training; ++i) {
+    if (ctx.outputs[i] != nullptr) convert(ctx.input(std::min<std::size_t>(i + 2, 4)), ctx.output(i));
+  }
   double block[kBlock];
-  for (std::int64_t row = 0; row < dims[0] * channels; ++row) {
-    const std::int64_t c = row % channels;
-    const double factor = at<double>(ctx.input(1), c) / std::sqrt(at<double>(ctx.input(4), c) + epsilon);
-    const auto bias = at<double>(ctx.input(2), c), mean = at<double>(ctx.input(3), c);
-    for (std::int64_t i = 0; i < plane; i += kBlock) {
-      const std::int64_t n = std::min(kBlock, plane - i);
-      load_doubles(x.dtype, x.data, row * plane + i, 1, n, block, 1);
-      for (std::int64_t j = 0; j < n; ++j) block[j] = (block[j] - mean) * factor + bias;
-      store<double>(y.dtype, y.data, row * plane + i, n, block);
+  for (std::int64_t c = 0; c < channels; ++c) {
+    auto mean = at<double>(ctx.input(3), c), variance = at<double>(ctx.input(4), c);
+    if (training) {
+      std::tie(mean, variance) = batch_statistics(x, c);
+      update_running(ctx, 1, 3, c, mean);
+      update_running(ctx, 2, 4, c, variance);
+    }
+    const double factor = at<double>(ctx.input(1), c) / std::sqrt(variance + epsilon);
+    const auto bias = at<double>(ctx.input(2), c);
+    for (std::int64_t n = 0; n < dims[0] && ctx.outputs[0] != nullptr; ++n) {
+      for (std::int64_t i = 0; i < plane; i += kBlock) {
+        const std::int64_t count = std::min(kBlock, plane - i), at_i = (n * channels + c) * plane + i;
+        load_doubles(x.dtype, x.data, at_i, 1, count, block, 1);
+        for (std::int64_t j = 0; j < count; ++j) block[j] = (block[j] - mean) * factor + bias;
+        store<double>(ctx.output(0).dtype, ctx.output(0).data, at_i, count, block);
+      }
     }
   }
   return {};

@@ -248,6 +248,21 @@ TEST(Reduce, AxesAsAttributeOrInput) {
   EXPECT_EQ(run("ReduceProd", {i64({3, 4})})[0].to_int64(), Ints{12});
 }
 
+TEST(BatchNormalization, InferenceAndTrainingStatistics) {
+  const Tensor x = f32({2, 1, 2}, {1, 2, 3, 6}), one = f32({1}, {1}), zero = f32({1}, {0});
+  // Given mean 2 and variance 4: (x - 2) / 2 * 3 + 1.
+  const std::map<std::string, Attribute> exact{{"epsilon", 0.0F}};
+  EXPECT_EQ(run("BatchNormalization", {x, f32({1}, {3}), one, f32({1}, {2}), f32({1}, {4})}, exact)[0].to_float(),
+            (Floats{-0.5F, 1, 2.5F, 7}));
+  // Batch mean 3, variance 3.5; running values from 0 and 1 with momentum 0.5.
+  auto training = exact;
+  training.insert({{"training_mode", std::int64_t{1}}, {"momentum", 0.5F}});
+  const auto result = run("BatchNormalization", {x, one, zero, zero, one}, training, 15, {}, 3);
+  EXPECT_FLOAT_EQ(result[0].to_float()[3], 3 / std::sqrt(3.5F));
+  EXPECT_EQ(result[1].to_float(), Floats{1.5F});
+  EXPECT_EQ(result[2].to_float(), Floats{2.25F});
+}
+
 // ---- resize
 
 TEST(Resize, NearestRoundings) {
