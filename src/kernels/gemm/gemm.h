@@ -1,0 +1,71 @@
+// Matrix products of packed operands, one table row an instruction set. All integer rows give the same sums, bit for
+// bit.
+//
+// The weights are packed once, in panels of 16 output channels, so that one vector holds 16 channels: no horizontal
+// additions.
+//   int8    panel[k / 4][16][4]      int8, K padded with zeros to a multiple of 4
+//   binary  panel[k / 32][16]        32 weight bits a word, bit 1 = +1, K padded with zero bits
+//   float   roles turned: weights stay [out][k], the right operand comes in panels of 16 columns, panel[k][16]
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cpu.h"
+
+namespace nnq {
+
+inline constexpr std::int64_t panel_width = 16;
+
+/// sums[r * stride + o] = sum_k a[r][k] * w[o][k] for rows r and `panels` * 16 outputs. a: uint8, `row_bytes` apart, k4
+/// * 4 bytes readable.
+using Int8Gemm = void (*)(const std::uint8_t* a, std::size_t row_bytes, const std::int8_t* panels, std::int64_t rows,
+                          std::int64_t k4, std::int64_t panel_count, std::int32_t* sums, std::int64_t stride) noexcept;
+/// mismatches[r * stride + o] = popcount(a[r] xor w[o]) over k32 words; rows are `row_words` 32-bit words apart.
+using BinaryGemm = void (*)(const std::uint32_t* a, std::size_t row_words, const std::uint32_t* panels,
+                            std::int64_t rows, std::int64_t k32, std::int64_t panel_count, std::int32_t* mismatches,
+                            std::int64_t stride) noexcept;
+/// c[o * stride + j] = bias[o] + sum_k w[o][k] * panel[k][j] for `outputs` rows o and the 16 columns of one panel.
+using FloatGemm = void (*)(const float* w, std::int64_t outputs, std::int64_t k, const float* panel, const float* bias,
+                           float* c, std::int64_t stride) noexcept;
+
+struct GemmKernels {
+  Isa isa;
+  const char* int8_name;
+  Int8Gemm int8;
+  const char* binary_name;
+  BinaryGemm binary;
+  const char* float_name;
+  FloatGemm real;
+};
+
+/// The table, fastest first; the last row runs everywhere and is the reference.
+const GemmKernels* gemm_table(std::size_t& rows);
+/// The first row that `isa` can run.
+const GemmKernels& gemm_kernels(Isa isa);
+
+namespace portable {
+void gemm_int8(const std::uint8_t*, std::size_t, const std::int8_t*, std::int64_t, std::int64_t, std::int64_t,
+               std::int32_t*, std::int64_t) noexcept;
+void gemm_binary(const std::uint32_t*, std::size_t, const std::uint32_t*, std::int64_t, std::int64_t, std::int64_t,
+                 std::int32_t*, std::int64_t) noexcept;
+void gemm_float(const float*, std::int64_t, std::int64_t, const float*, const float*, float*, std::int64_t) noexcept;
+}  // namespace portable
+#if defined(__x86_64__)
+namespace avx2 {
+void gemm_int8(const std::uint8_t*, std::size_t, const std::int8_t*, std::int64_t, std::int64_t, std::int64_t,
+               std::int32_t*, std::int64_t) noexcept;
+void gemm_binary(const std::uint32_t*, std::size_t, const std::uint32_t*, std::int64_t, std::int64_t, std::int64_t,
+                 std::int32_t*, std::int64_t) noexcept;
+void gemm_float(const float*, std::int64_t, std::int64_t, const float*, const float*, float*, std::int64_t) noexcept;
+}  // namespace avx2
+namespace avx512 {
+void gemm_int8(const std::uint8_t*, std::size_t, const std::int8_t*, std::int64_t, std::int64_t, std::int64_t,
+               std::int32_t*, std::int64_t) noexcept;
+void gemm_binary(const std::uint32_t*, std::size_t, const std::uint32_t*, std::int64_t, std::int64_t, std::int64_t,
+                 std::int32_t*, std::int64_t) noexcept;
+void gemm_float(const float*, std::int64_t, std::int64_t, const float*, const float*, float*, std::int64_t) noexcept;
+}  // namespace avx512
+#endif
+
+}  // namespace nnq

@@ -1,0 +1,141 @@
+// AVX2 rows. Eight-bit products go through 16-bit multiply-add on widened values: vpmaddubsw would saturate.
+#include <immintrin.h>
+
+#include "kernels/gemm/gemm.h"
+
+namespace nnq::avx2 {
+namespace {
+
+inline std::int32_t load_word(const std::uint8_t* p) {
+  std::int32_t word;
+  __builtin_memcpy(&word, p, 4);
+  return word;
+}
+
+/// Weights of 8 channels x 4 k as two vectors of 16-bit pairs: (k0, k1) and (k2, k3) of each channel in its 32-bit
+/// lane.
+inline void widen(const std::int8_t* w, __m256i& first, __m256i& second) {
+  const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w));
+  // Even and odd 16-bit halves of each channel's 4 bytes, sign-extended in place.
+  const __m256i low =
+      _mm256_shuffle_epi8(bytes, _mm256_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1, 0, -1,
+                                                  1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13));
+  const __m256i high =
+      _mm256_shuffle_epi8(bytes, _mm256_setr_epi8(-1, 2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15, -1, 2, -1,
+                                                  3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15));
+  first = _mm256_srai_epi16(low, 8);
+  second = _mm256_srai_epi16(high, 8);
+}
+
+template <int Rows>
+inline void int8_tile(const std::uint8_t* a, std::size_t row_bytes, const std::int8_t* panel, std::int64_t k4,
+                      std::int32_t* sums, std::int64_t stride) {
+  __m256i sum[Rows][2];
+  for (int r = 0; r < Rows; ++r) sum[r][0] = sum[r][1] = _mm256_setzero_si256();
+  for (std::int64_t k = 0; k < k4; ++k) {
+    __m256i w[2][2];
+    for (int h = 0; h < 2; ++h) widen(panel + k * 64 + h * 32, w[h][0], w[h][1]);
+    for (int r = 0; r < Rows; ++r) {
+      const __m128i x =
+          _mm_cvtepu8_epi16(_mm_cvtsi32_si128(load_word(a + static_cast<std::size_t>(r) * row_bytes + 4 * k)));
+      const __m256i x01 = _mm256_broadcastd_epi32(x), x23 = _mm256_broadcastd_epi32(_mm_srli_si128(x, 4));
+      for (int h = 0; h < 2; ++h) {
+        sum[r][h] = _mm256_add_epi32(
+            sum[r][h], _mm256_add_epi32(_mm256_madd_epi16(x01, w[h][0]), _mm256_madd_epi16(x23, w[h][1])));
+      }
+    }
+  }
+  for (int r = 0; r < Rows; ++r) {
+    for (int h = 0; h < 2; ++h) _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + r * stride + h * 8), sum[r][h]);
+  }
+}
+
+/// Bits set in each 32-bit lane.
+inline __m256i popcount_lanes(__m256i v) {
+  const __m256i counts = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2,
+                                          2, 3, 2, 3, 3, 4),
+                mask = _mm256_set1_epi8(15);
+  const __m256i bytes = _mm256_add_epi8(_mm256_shuffle_epi8(counts, _mm256_and_si256(v, mask)),
+                                        _mm256_shuffle_epi8(counts, _mm256_and_si256(_mm256_srli_epi16(v, 4), mask)));
+  return _mm256_madd_epi16(_mm256_maddubs_epi16(bytes, _mm256_set1_epi8(1)), _mm256_set1_epi16(1));
+}
+
+template <int Rows>
+inline void binary_tile(const std::uint32_t* a, std::size_t row_words, const std::uint32_t* panel, std::int64_t k32,
+                        std::int32_t* out, std::int64_t stride) {
+  __m256i count[Rows][2];
+  for (int r = 0; r < Rows; ++r) count[r][0] = count[r][1] = _mm256_setzero_si256();
+  for (std::int64_t k = 0; k < k32; ++k) {
+    const __m256i w0 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(panel + k * 16)),
+                  w1 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(panel + k * 16 + 8));
+    for (int r = 0; r < Rows; ++r) {
+      const __m256i x =
+          _mm256_set1_epi32(static_cast<int>(a[static_cast<std::size_t>(r) * row_words + static_cast<std::size_t>(k)]));
+      count[r][0] = _mm256_add_epi32(count[r][0], popcount_lanes(_mm256_xor_si256(x, w0)));
+      count[r][1] = _mm256_add_epi32(count[r][1], popcount_lanes(_mm256_xor_si256(x, w1)));
+    }
+  }
+  for (int r = 0; r < Rows; ++r) {
+    for (int h = 0; h < 2; ++h) _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + r * stride + h * 8), count[r][h]);
+  }
+}
+
+template <int Outputs>
+inline void float_tile(const float* w, std::int64_t k, const float* panel, const float* bias, float* c,
+                       std::int64_t stride) {
+  __m256 sum[Outputs][2];
+  for (int o = 0; o < Outputs; ++o) sum[o][0] = sum[o][1] = _mm256_set1_ps(bias != nullptr ? bias[o] : 0.0f);
+  for (std::int64_t i = 0; i < k; ++i) {
+    const __m256 x0 = _mm256_loadu_ps(panel + i * 16), x1 = _mm256_loadu_ps(panel + i * 16 + 8);
+    for (int o = 0; o < Outputs; ++o) {
+      const __m256 v = _mm256_set1_ps(w[o * k + i]);
+      sum[o][0] = _mm256_fmadd_ps(v, x0, sum[o][0]);
+      sum[o][1] = _mm256_fmadd_ps(v, x1, sum[o][1]);
+    }
+  }
+  for (int o = 0; o < Outputs; ++o) {
+    _mm256_storeu_ps(c + o * stride, sum[o][0]);
+    _mm256_storeu_ps(c + o * stride + 8, sum[o][1]);
+  }
+}
+
+}  // namespace
+
+void gemm_int8(const std::uint8_t* a, std::size_t row_bytes, const std::int8_t* panels, std::int64_t rows,
+               std::int64_t k4, std::int64_t panel_count, std::int32_t* sums, std::int64_t stride) noexcept {
+  for (std::int64_t p = 0; p < panel_count; ++p) {
+    const std::int8_t* panel = panels + p * k4 * 64;
+    std::int64_t r = 0;
+    for (; r + 4 <= rows; r += 4)
+      int8_tile<4>(a + static_cast<std::size_t>(r) * row_bytes, row_bytes, panel, k4, sums + r * stride + p * 16,
+                   stride);
+    for (; r < rows; ++r)
+      int8_tile<1>(a + static_cast<std::size_t>(r) * row_bytes, row_bytes, panel, k4, sums + r * stride + p * 16,
+                   stride);
+  }
+}
+
+void gemm_binary(const std::uint32_t* a, std::size_t row_words, const std::uint32_t* panels, std::int64_t rows,
+                 std::int64_t k32, std::int64_t panel_count, std::int32_t* mismatches, std::int64_t stride) noexcept {
+  for (std::int64_t p = 0; p < panel_count; ++p) {
+    const std::uint32_t* panel = panels + p * k32 * 16;
+    std::int64_t r = 0;
+    for (; r + 4 <= rows; r += 4)
+      binary_tile<4>(a + static_cast<std::size_t>(r) * row_words, row_words, panel, k32,
+                     mismatches + r * stride + p * 16, stride);
+    for (; r < rows; ++r)
+      binary_tile<1>(a + static_cast<std::size_t>(r) * row_words, row_words, panel, k32,
+                     mismatches + r * stride + p * 16, stride);
+  }
+}
+
+void gemm_float(const float* w, std::int64_t outputs, std::int64_t k, const float* panel, const float* bias, float* c,
+                std::int64_t stride) noexcept {
+  std::int64_t o = 0;
+  for (; o + 6 <= outputs; o += 6)
+    float_tile<6>(w + o * k, k, panel, bias != nullptr ? bias + o : nullptr, c + o * stride, stride);
+  for (; o < outputs; ++o)
+    float_tile<1>(w + o * k, k, panel, bias != nullptr ? bias + o : nullptr, c + o * stride, stride);
+}
+
+}  // namespace nnq::avx2

@@ -1,0 +1,31 @@
+#include "kernels/gemm/gemm.h"
+
+namespace nnq {
+namespace {
+
+constexpr GemmKernels table[] = {
+#if defined(__x86_64__)
+    {Isa::avx512, "int8_vnni_avx512", avx512::gemm_int8, "binary_vpopcnt_avx512", avx512::gemm_binary, "float_avx512",
+     avx512::gemm_float},
+    {Isa::avx2, "int8_madd_avx2", avx2::gemm_int8, "binary_pshufb_avx2", avx2::gemm_binary, "float_fma_avx2",
+     avx2::gemm_float},
+#endif
+    {Isa::portable, "int8_portable", portable::gemm_int8, "binary_popcount_portable", portable::gemm_binary,
+     "float_portable", portable::gemm_float},
+};
+
+}  // namespace
+
+const GemmKernels* gemm_table(std::size_t& rows) {
+  rows = sizeof(table) / sizeof(table[0]);
+  return table;
+}
+
+const GemmKernels& gemm_kernels(Isa isa) {
+  for (const GemmKernels& row : table) {
+    if (row.isa <= isa) return row;
+  }
+  return table[sizeof(table) / sizeof(table[0]) - 1];
+}
+
+}  // namespace nnq

@@ -1,0 +1,108 @@
+// A program made ready for concrete shapes: where each value lies in one arena, and one prepared step after the other.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/gemm/gemm.h"
+#include "nnq/program.h"
+#include "nnq/runtime.h"
+#include "runtime/thread_pool.h"
+
+namespace nnq {
+
+/// How a value lies in memory.
+enum class Storage : std::uint8_t {
+  tensor,  // as its type says, ONNX layout
+  bytes,   // codes: one uint8 each, code - min; NHWC or row-major
+  bits,    // sign codes: 32-bit words, bit 1 = +1, channels of a position padded to whole words with 0; NHWC
+  sums,    // int32; NHWC or row-major
+};
+
+struct Slot {
+  Shape shape;  // codes and sums: NHWC for rank 4; tensors: ONNX order
+  DType dtype = DType::f32;
+  Storage storage = Storage::tensor;
+  std::size_t bytes = 0;
+  std::byte* data = nullptr;
+  const Tensor* constant = nullptr;
+
+  std::int64_t channels() const { return shape.empty() ? 1 : shape.back(); }
+  /// Number of positions (everything but the last dimension).
+  std::int64_t positions() const;
+  std::int64_t words() const { return (channels() + 31) / 32; }
+  template <class T>
+  T* as() const {
+    return reinterpret_cast<T*>(data);
+  }
+};
+
+/// One step ready to run: pointers resolved, weights packed for the kernel taken.
+class PreparedStep {
+ public:
+  virtual ~PreparedStep() = default;
+  virtual Status run(ThreadPool& pool) = 0;
+  std::string kernel;                // what runs
+  std::vector<std::string> refused;  // what does not, and why
+  std::int64_t operations = 0;
+  std::size_t scratch_bytes = 0;  // wanted; `scratch` is set before the first run
+  std::byte* scratch = nullptr;
+};
+
+/// What makers of prepared steps see. Slots have their shapes; data pointers are set after all steps are made, before
+/// they run: steps keep references to slots.
+struct PlanContext {
+  const Program& program;
+  std::vector<Slot>& slots;
+  const GemmKernels& kernels;
+  Isa isa;
+  int threads;
+
+  Slot& slot(std::int32_t value) const { return slots[static_cast<std::size_t>(value)]; }
+  const CodeType& code(std::int32_t value) const { return program.values[static_cast<std::size_t>(value)].code; }
+};
+
+std::unique_ptr<PreparedStep> make_layer(const PlanContext& plan, const Step& step);  // convolution, dense
+std::unique_ptr<PreparedStep> make_convert(const PlanContext& plan,
+                                           const Step& step);                         // quantize, dequantize, threshold
+std::unique_ptr<PreparedStep> make_pool(const PlanContext& plan, const Step& step);   // max_pool, sum_pool, subsample
+std::unique_ptr<PreparedStep> make_float(const PlanContext& plan, const Step& step);  // float_op
+
+/// The sums' way out: applies a step's epilogue to whole positions.
+class EpilogueWriter {
+ public:
+  EpilogueWriter(const PlanContext& plan, const Step& step);
+  /// Sums [count, stride] of positions first .. first + count - 1 (of the output) go to the output slot.
+  void write(const std::int32_t* sums, std::int64_t stride, std::int64_t first, std::int64_t count) const;
+
+ private:
+  void thresholds(const std::int32_t* sums, std::int64_t position) const;
+  void real(const std::int32_t* sums, std::int64_t position) const;
+  void residual(float* y, std::int64_t position) const;
+
+  const Epilogue& e_;
+  const Slot& out_;
+  const Slot* residual_ = nullptr;
+  std::int32_t residual_min_ = 0, out_min_ = 0;
+  bool residual_sign_ = false, out_sign_ = false;
+  std::int64_t channels_;
+  std::vector<std::int32_t> turned_, direction_;  // thresholds [levels][channels] times direction
+};
+
+/// A plan for one set of input shapes.
+struct Plan {
+  std::vector<Shape> input_shapes;
+  std::vector<Slot> slots;
+  std::vector<std::unique_ptr<PreparedStep>> steps;
+  std::vector<const Step*> sources;  // the program's step of each prepared step
+  std::vector<Tensor> constants;     // evaluated ahead; slots point into it
+  std::unique_ptr<std::byte[]> memory;
+  std::size_t peak_bytes = 0;
+  bool interpreted = false;  // shapes depend on data: the reference interpreter runs it
+};
+/// Makes a plan. memory_cap 0: none.
+Status make_plan(const Program& program, const std::vector<Shape>& input_shapes, int threads, std::size_t memory_cap,
+                 Plan& plan);
+
+}  // namespace nnq
