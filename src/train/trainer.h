@@ -1,0 +1,86 @@
+// The training loop: an executor, a loader, an optimizer, checkpoints. Torch-free header; recipes call this.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "nnq/dataset.h"
+#include "nnq/graph.h"
+
+namespace nnq::train {
+
+struct OptimizerOptions {
+  std::string kind = "sgd";  // sgd, adam, adamw, adamax, shift_adamax (BNN sheet)
+  double learning_rate = 0.1;
+  double momentum = 0.9;  // sgd
+  bool nesterov = false;
+  double weight_decay = 0;  // not on biases, normalisation and quantizer state
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+  double state_learning_rate = 1;  // factor on the learning rate of quantizer state
+};
+
+struct ScheduleOptions {
+  std::string kind = "cosine";           // constant, step, multistep, cosine, exponential, plateau
+  double warmup_epochs = 0;              // linear from 0
+  double gamma = 0.1;                    // step, multistep, plateau: factor
+  std::int64_t every = 10;               // step: epochs
+  std::vector<std::int64_t> milestones;  // multistep: epochs
+  double final_factor = 0;               // cosine, exponential: last learning rate / first
+  std::int64_t patience = 3;             // plateau: epochs without improvement
+};
+
+struct TrainOptions {
+  std::int64_t epochs = 1, batch = 128;
+  OptimizerOptions optimizer;
+  ScheduleOptions schedule;
+  std::string loss = "cross_entropy";  // cross_entropy, squared_hinge (BNN sheet)
+  double label_smoothing = 0;
+  double clip_gradient_norm = 0;  // 0: no clipping
+  double ema = 0;                 // share of the old average kept a step; 0: no averaging
+  std::int64_t early_stop = 0;    // epochs without improvement; 0: never
+  bool keep_best = true;  // end with the epoch that was best on validation (needs a validation set), else with the last
+  std::uint64_t seed = 1;
+  Augmentation augmentation;
+};
+
+struct EpochReport {
+  std::int64_t epoch = 0;  // from 1
+  double loss = 0, train_accuracy = 0, validation = -1 /* percent; -1: no validation set */, learning_rate = 0,
+         seconds = 0;
+};
+
+struct TrainResult {
+  Graph graph;  // training form (quantizers inside) with the chosen weights
+  std::int64_t epochs_done = 0;
+  double best_validation = -1;
+  bool interrupted = false;  // SIGINT/SIGTERM: checkpoint written
+  std::vector<EpochReport> history;
+};
+
+/// Trains `graph` on `samples`. Checkpoints go to `checkpoint_folder` after every epoch and on interruption,
+/// atomically; with `resume` training goes on from there with bit-identical results to an uninterrupted run. Validation
+/// measures the frozen graph when there are quantizers: the number is the deployed one. Throws nnq::Error when the loss
+/// is not finite, naming the tensor that went first; the last checkpoint stays.
+TrainResult train_graph(const Graph& graph, const Samples& samples, const Samples* validation,
+                        const Preprocessing& preprocessing, const TrainOptions& options,
+                        const std::filesystem::path& checkpoint_folder, bool resume,
+                        const std::function<void(const EpochReport&)>& on_epoch);
+
+/// Sets data-dependent quantizer state from up to `images` samples (calibration); returns the graph with its state.
+Graph calibrate_graph(const Graph& graph, const Samples& samples, const Preprocessing& preprocessing,
+                      std::int64_t images, std::uint64_t seed);
+
+/// The deployable form of a graph with (calibrated or trained) quantizers; without quantizers the graph as it is.
+Graph freeze_graph(const Graph& graph, std::uint64_t seed);
+
+/// Accuracy in percent on LibTorch, and the predicted classes when asked for. Progress titled `title`.
+double evaluate_accuracy(const Graph& graph, const Samples& samples, const Preprocessing& preprocessing,
+                         std::int64_t batch, const std::string& title,
+                         std::vector<std::int64_t>* predictions = nullptr);
+
+}  // namespace nnq::train
