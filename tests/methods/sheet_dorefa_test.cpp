@@ -97,8 +97,9 @@ TEST(DoReFaSheet, NoiseIsFreshAtEveryStepAndRepeatable) {
     return x.grad();
   };
   const auto a = dorefa(Role::gradient, 2), b = dorefa(Role::gradient, 2);
-  const at::Tensor first = pass(*a, 1), second = pass(*a, 2);
+  const at::Tensor first = pass(*a, 1), repeated = pass(*a, 1), second = pass(*a, 2);
   EXPECT_FALSE(at::equal(first, second));
+  EXPECT_FALSE(at::equal(first, repeated));     // a second pass of one step (accumulated gradients)
   EXPECT_TRUE(at::equal(pass(*b, 2), second));  // a resumed run starts in the middle
 }
 

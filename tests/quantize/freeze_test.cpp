@@ -308,6 +308,62 @@ TEST(Freeze, SumsThatFloatCannotHoldAreRefused) {
   }
 }
 
+TEST(Freeze, BoundsCountOnlySumsThatCanHappen) {  // unsigned inputs: positive and negative weights cannot add up
+  const auto graph_of = [](bool alternating) {
+    Builder b(24);
+    Tensor w(DType::f32, {1, 600});
+    for (int i = 0; i < 600; ++i) w.mutable_as<float>()[i] = alternating && i % 2 == 0 ? 31.75F : -31.75F;
+    const std::string x = b.relu(b.input("x", {1, 600}));
+    const std::string name = b.graph.add_initializer("w", w);
+    b.graph.outputs = {b.graph.add("Gemm", {x, name}, {{"transB", std::int64_t{1}}}, "wide")};
+    return place_quantizers(b.graph, everywhere(uniform(8), uniform(8)));
+  };
+  EXPECT_NO_THROW(freeze(graph_of(true), callbacks()));       // 300 * 127 * 255 < 2^24
+  EXPECT_THROW(freeze(graph_of(false), callbacks()), Error);  // 600 * 127 * 255 > 2^24
+}
+
+TEST(Freeze, PoolsBehindFallingScalesSeeRealValues) {
+  Builder b(25);  // gammas of both signs: the maximum of the sums is not the maximum of the values
+  b.graph.outputs = {b.max_pool(b.norm("bn", b.conv("conv", b.input("x", {2, 3, 8, 8}), 3, 6), 6))};
+  const Graph frozen = check(b, everywhere(uniform(4), uniform(4)));
+  EXPECT_EQ(maker(frozen, only(frozen, "MaxPool").inputs[0]), "Affine");
+}
+
+/// A Quantizer node written by hand, with its own step.
+std::string quantizer(Builder& b, const std::string& x, float step) {
+  return b.graph.add("Quantizer", {x},
+                     {{"method", std::string("uniform")},
+                      {"role", std::string("activation")},
+                      {"bits", std::int64_t{4}},
+                      {"signed", std::int64_t{1}},
+                      {"scale", step}},
+                     x + ".q", kNnqDomain);
+}
+
+TEST(Freeze, CodesOfDifferentStepsAreNotAddedOrConcatenated) {
+  Builder b(26);
+  const std::string x = b.input("x", {1, 3, 4, 4}), y = b.input("y", {1, 3, 4, 4});
+  const std::string qx = quantizer(b, x, 0.25F), qy = quantizer(b, y, 0.125F);
+  b.graph.outputs = {b.conv("conv", b.graph.add("Add", {qx, qy}, {}, "sum"), 3, 2),
+                     b.graph.add("Concat", {qx, qy}, {{"axis", std::int64_t{1}}}, "both")};
+  check(b, {{{"conv", uniform(4), {}, {}}}, false}, 1e-6F);
+}
+
+TEST(Freeze, BordersAreDividedByTheStep) {
+  for (const float border : {0.5F, 0.3F}) {  // code 2; not a code, so the border stays real
+    Builder b(27);
+    const std::string q = quantizer(b, b.input("x", {1, 2, 4, 4}), 0.25F);
+    const std::string pads = b.graph.add_initializer(
+        "pads", Tensor::of<std::int64_t>({8}, std::vector<std::int64_t>{0, 0, 1, 1, 0, 0, 1, 1}));
+    const std::string padded =
+        b.graph.add("Pad", {q, pads, b.graph.add_initializer("border", Tensor::scalar(border))}, {}, "pad");
+    b.graph.outputs = {b.conv("conv", padded, 2, 3, 1)};
+    const bool whole = border == 0.5F;
+    const Graph frozen = check(b, {{{"conv", uniform(4), {}, {}}}, false}, whole ? 0 : 1e-6F);
+    EXPECT_EQ(maker(frozen, only(frozen, "Pad").inputs[0]), whole ? "Quantize" : "Affine");
+  }
+}
+
 TEST(Freeze, DoReFaPlanesBecomeOddIntegers) {
   Builder b(23);
   b.graph.outputs = {b.conv("conv", b.input("x", {1, 2, 4, 4}), 2, 3)};
