@@ -2,8 +2,12 @@
 // (The compile-time side, graph to command line, throws nnq::Error: see error.h and docs/adr/0003-error-regimes.md.)
 #pragma once
 
+#include <concepts>
+#include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace nnq {
@@ -39,28 +43,46 @@ class [[nodiscard]] Status {
 };
 
 namespace detail {
-inline std::string to_text(std::string_view v) { return std::string(v); }
-inline std::string to_text(const char* v) { return v; }
-inline std::string to_text(const std::string& v) { return v; }
-template <class T>
-requires requires(T v) { std::to_string(v); }
-std::string to_text(T v) { return std::to_string(v); }
+
+/// One argument of text(): a view of a string, or a number. Lives only as long as the call.
+class Piece {
+ public:
+  Piece(const char* v) : text_(v) {}         // NOLINT(google-explicit-constructor): arguments of text() read as values
+  Piece(std::string_view v) : text_(v) {}    // NOLINT(google-explicit-constructor)
+  Piece(const std::string& v) : text_(v) {}  // NOLINT(google-explicit-constructor)
+  template <std::integral T>
+  Piece(T v)  // NOLINT(google-explicit-constructor)
+      : kind_(std::is_signed_v<T> ? Kind::integer : Kind::natural), integer_(static_cast<std::int64_t>(v)) {}
+  template <std::floating_point T>
+  Piece(T v) : kind_(Kind::real), real_(static_cast<double>(v)) {}  // NOLINT(google-explicit-constructor)
+  void append_to(std::string& out) const;
+
+ private:
+  enum class Kind : std::uint8_t { text, integer, natural, real };
+  Kind kind_ = Kind::text;
+  std::int64_t integer_ = 0;
+  double real_ = 0;
+  std::string_view text_;
+};
+
+/// Out of line, because hundreds of checks use them and hardly ever fail: the runtime stays small.
+std::string join(std::initializer_list<Piece> pieces);
+Status invalid(std::initializer_list<Piece> pieces);
+
 }  // namespace detail
 
-/// Concatenates its arguments as text; the exception-free stand-in for fmt::format on the runtime side.
+/// Concatenates its arguments (strings and numbers) as text; the exception-free stand-in for fmt::format.
 template <class... Args>
 std::string text(const Args&... args) {
-  std::string out;
-  (out.append(detail::to_text(args)), ...);
-  return out;
+  return detail::join({detail::Piece(args)...});
 }
 
 }  // namespace nnq
 
 /// Returns Status::invalid(text(...)) from the enclosing function unless `condition` holds.
-#define NNQ_REQUIRE(condition, ...)                                            \
-  do {                                                                         \
-    if (!(condition)) return ::nnq::Status::invalid(::nnq::text(__VA_ARGS__)); \
+#define NNQ_REQUIRE(condition, ...)                                 \
+  do {                                                              \
+    if (!(condition)) return ::nnq::detail::invalid({__VA_ARGS__}); \
   } while (false)
 
 /// Returns the Status of `expression` from the enclosing function unless it is ok.
