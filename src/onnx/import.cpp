@@ -10,6 +10,7 @@
 #include "nnq/passes.h"
 #include "onnx/local_functions.h"
 #include "onnx/tensors.h"
+#include "onnx/upgrade.h"
 
 namespace nnq {
 namespace {
@@ -47,6 +48,7 @@ class Importer {
     }
     for (const auto& node : onnx_format::inline_functions(model_.graph().node(), foreign)) add_node(node);
     graph_.sort();
+    if (graph_.opset < 7) onnx_format::upgrade_to_opset_7(graph_);
     return std::move(graph_);
   }
 
@@ -59,9 +61,9 @@ class Importer {
       found = true;
     }
     if (!found) throw Error("names no ONNX opset", {}, "is it an ONNX model?");
-    if (graph_.opset < 7 || graph_.opset > kOnnxOpset)
+    if (graph_.opset < 1 || graph_.opset > kOnnxOpset)
       throw Error(fmt::format("opset {} is not supported", graph_.opset), {},
-                  fmt::format("nnq reads opsets 7 to {}", kOnnxOpset));
+                  fmt::format("nnq reads opsets 1 to {}", kOnnxOpset));
   }
 
   static ValueType value_type(const onnx::ValueInfoProto& info) {
