@@ -100,8 +100,8 @@ struct TensorView {
 class Tensor {
  public:
   Tensor() = default;  // undefined: no type, no memory
-  /// Zero-filled. Throws nothing; a shape whose size overflows or cannot be allocated ends in std::bad_alloc, so
-  /// readers of untrusted files call checked_count and compare with the bytes they really have first.
+  /// Zero-filled. A shape with a negative dimension, or whose size overflows or cannot be allocated, ends in
+  /// std::bad_alloc, so readers of untrusted files call checked_count and compare with the bytes they really have first.
   Tensor(DType dtype, Shape shape);
 
   template <class T>

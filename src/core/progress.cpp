@@ -31,10 +31,11 @@ bool Progress::quiet() {
   return value != nullptr && *value != '\0' && *value != '0';
 }
 
-Progress::Progress(std::string title, std::int64_t total)
-    : title_(std::move(title)),
+Progress::Progress(std::string title, std::int64_t total, Now now)
+    : now_(now),
+      title_(std::move(title)),
       total_(std::max<std::int64_t>(total, 1)),
-      start_(Clock::now()),
+      start_(now()),
       shown_(start_),
       terminal_(isatty(STDERR_FILENO) == 1) {}
 
@@ -45,7 +46,7 @@ Progress::~Progress() {
 void Progress::advance(std::int64_t units, const std::string& note) {
   done_ = std::min(done_ + units, total_);
   if (quiet()) return;
-  const auto now = Clock::now();
+  const auto now = now_();
   // A terminal is refreshed five times a second, a log gets a line every fifteen seconds.
   const double since = seconds_between(shown_, now);
   if (seconds_between(start_, now) < 1 || since < (terminal_ ? 0.2 : 15.0)) return;
@@ -54,7 +55,7 @@ void Progress::advance(std::int64_t units, const std::string& note) {
 }
 
 void Progress::show(const std::string& note, bool last) {
-  const double elapsed = seconds_between(start_, Clock::now());
+  const double elapsed = seconds_between(start_, now_());
   const double share = static_cast<double>(done_) / static_cast<double>(total_);
   const std::string left = done_ > 0 && !last ? ", " + duration_text(elapsed / share - elapsed) + " left" : "";
   const std::string tail = note.empty() ? "" : "  " + note;

@@ -9,8 +9,10 @@ namespace nnq {
 
 class Progress {
  public:
-  /// `total` units of work; nothing is shown for work that ends within a second.
-  Progress(std::string title, std::int64_t total);
+  using Clock = std::chrono::steady_clock;
+  using Now = Clock::time_point (*)();
+  /// `total` units of work; nothing is shown for work that ends within a second. Tests pass a clock of their own.
+  Progress(std::string title, std::int64_t total, Now now = Clock::now);
   ~Progress();  // clears the bar
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -23,7 +25,7 @@ class Progress {
  private:
   void show(const std::string& note, bool last);
 
-  using Clock = std::chrono::steady_clock;
+  Now now_;
   std::string title_;
   std::int64_t total_, done_ = 0;
   Clock::time_point start_, shown_;

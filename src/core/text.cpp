@@ -25,8 +25,8 @@ bool glob_match(std::string_view pattern, std::string_view name) {
     if (p < pattern.size() && pattern[p] == '*') {
       star = p++;
       resume = n;
-    } else if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == name[n] ||
-                                      (pattern[p] == '[' && in_set(pattern, p + 1, name[n], next)))) {
+    } else if (p < pattern.size() && (pattern[p] == '[' ? in_set(pattern, p + 1, name[n], next)
+                                                        : pattern[p] == '?' || pattern[p] == name[n])) {
       p = next;
       ++n;
     } else if (star != std::string_view::npos) {
