@@ -35,7 +35,7 @@ struct Encoding {
   std::vector<float> plane_scale;        // bit_planes: [groups * bits], plane k of group g at g * bits + k
   std::vector<float> table;              // codebook: [groups * 2^bits]
 
-  /// Sizes agree, codes in range, levels finite.
+  /// Sizes agree, codes in range, levels finite, zero points small enough for code - zero_point to be exact (2^24).
   Status check() const;
   /// The level of `code` in group g, in float32 arithmetic exactly as decode() computes it.
   float level(std::int64_t group, std::uint8_t code) const;

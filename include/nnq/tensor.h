@@ -101,7 +101,7 @@ class Tensor {
  public:
   Tensor() = default;  // undefined: no type, no memory
   /// Zero-filled. A shape with a negative dimension, or whose size overflows or cannot be allocated, ends in
-  /// std::bad_alloc, so readers of untrusted files call checked_count and compare with the bytes they really have first.
+  /// std::bad_alloc, so readers of untrusted files first call checked_count and compare with the bytes they have.
   Tensor(DType dtype, Shape shape);
 
   template <class T>

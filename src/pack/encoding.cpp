@@ -5,6 +5,9 @@
 namespace nnq {
 namespace {
 
+/// Beyond it code - zero_point is no longer exact in float32.
+constexpr std::int32_t max_zero_point = (1 << 24) - 256;
+
 std::int64_t group_size(const Encoding& encoding) {
   const std::int64_t count = static_cast<std::int64_t>(encoding.codes.size());
   return encoding.groups > 0 ? count / encoding.groups : 0;
@@ -46,6 +49,9 @@ Status Encoding::check() const {
       NNQ_REQUIRE(scale.size() == g && zero_point.size() == g, "expected ", g, " scales and zero points, got ",
                   scale.size(), " and ", zero_point.size());
       NNQ_REQUIRE(all_finite(scale), "a scale is not finite");
+      for (const std::int32_t zero : zero_point)
+        NNQ_REQUIRE(zero >= -max_zero_point && zero <= max_zero_point, "zero point ", zero, " is outside +-",
+                    max_zero_point);
       break;
     case EncodingKind::bit_planes:
       NNQ_REQUIRE(offset.size() == g && plane_scale.size() == g * static_cast<std::size_t>(bits), "expected ", g,
