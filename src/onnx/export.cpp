@@ -90,19 +90,32 @@ onnx::ModelProto to_proto(const Graph& graph) {
   return model;
 }
 
+/// Puts `prefix` before (or takes it away from) the names of the ai.nnq operators. The checker of ONNX 1.12 compares
+/// names without their domains and warns of an experimental operator Affine that standard ONNX had once.
+void rename_own(onnx::ModelProto& model, const std::string& prefix, bool restore) {
+  const auto renamed = [&](const std::string& name) { return restore ? name.substr(prefix.size()) : prefix + name; };
+  for (auto& node : *model.mutable_graph()->mutable_node())
+    if (node.domain() == kNnqDomain) node.set_op_type(renamed(node.op_type()));
+  for (auto& function : *model.mutable_functions()) function.set_name(renamed(function.name()));
+}
+
+void check(onnx::ModelProto& model, const std::string& name) {
+  rename_own(model, "nnq", /*restore=*/false);
+  try {
+    onnx::checker::check_model(model);
+  } catch (const std::exception& error) {
+    std::string line = error.what();
+    if (const std::size_t end = line.find('\n'); end != std::string::npos) line.resize(end);
+    throw Error("ONNX's checker refuses the model: " + line, name, "a graph edit left it invalid");
+  }
+  rename_own(model, "nnq", /*restore=*/true);
+}
+
 }  // namespace
 
 std::string export_onnx_bytes(const Graph& graph) {
-  const onnx::ModelProto model = to_proto(graph);
-  if (graph.opset <= checker_opset) {
-    try {
-      onnx::checker::check_model(model);
-    } catch (const std::exception& error) {
-      std::string line = error.what();
-      if (const std::size_t end = line.find('\n'); end != std::string::npos) line.resize(end);
-      throw Error("ONNX's checker refuses the model: " + line, graph.name, "a graph edit left it invalid");
-    }
-  }
+  onnx::ModelProto model = to_proto(graph);
+  if (graph.opset <= checker_opset) check(model, graph.name);
   std::string bytes;
   {
     google::protobuf::io::StringOutputStream stream(&bytes);
