@@ -79,7 +79,8 @@ class EpilogueWriter {
  private:
   void thresholds(const std::int32_t* sums, std::int64_t position) const;
   void real(const std::int32_t* sums, std::int64_t position) const;
-  void residual(float* y, std::int64_t position) const;
+  void residual(float* y, std::int64_t position, std::int64_t c0, std::int64_t n) const;
+  void store(const float* y, std::int64_t position, std::int64_t c0, std::int64_t n) const;
 
   const Epilogue& e_;
   const Slot& out_;

@@ -1,8 +1,9 @@
-#include <cmath>
+#include <algorithm>
 #include <cstring>
 #include <limits>
 
 #include "runtime/plan.h"
+#include "runtime/steps/round.h"
 
 namespace nnq {
 namespace {
@@ -64,12 +65,13 @@ void EpilogueWriter::thresholds(const std::int32_t* sums, std::int64_t position)
   }
 }
 
-void EpilogueWriter::residual(float* y, std::int64_t position) const {
-  const std::int64_t from = position * channels_;
-  const auto add = [&](auto value) {
-    for (std::int64_t c = 0; c < channels_; ++c) {
-      const float product = static_cast<float>(value(c)) * e_.residual_a[static_cast<std::size_t>(c)];
-      y[c] += product + e_.residual_b[static_cast<std::size_t>(c)];
+void EpilogueWriter::residual(float* y, std::int64_t position, std::int64_t c0, std::int64_t n) const {
+  const std::int64_t from = position * channels_ + c0;
+  const float *a = e_.residual_a.data() + c0, *b = e_.residual_b.data() + c0;
+  const auto add = [=](auto value) {
+    for (std::int64_t c = 0; c < n; ++c) {
+      const float product = static_cast<float>(value(c)) * a[c];
+      y[c] += product + b[c];
     }
   };
   if (residual_->storage == Storage::sums) {
@@ -77,53 +79,51 @@ void EpilogueWriter::residual(float* y, std::int64_t position) const {
   } else if (residual_->storage == Storage::bytes) {
     add([v = residual_->as<std::uint8_t>() + from, min = residual_min_](std::int64_t c) { return v[c] + min; });
   } else {
-    const std::uint32_t* words = residual_->as<std::uint32_t>() + position * residual_->words();
+    const std::uint32_t* words = residual_->as<std::uint32_t>() + position * residual_->words() + c0 / 32;
     add([words](std::int64_t c) { return (words[c / 32] >> (c % 32) & 1u) != 0 ? 1 : -1; });
   }
 }
 
 void EpilogueWriter::real(const std::int32_t* sums, std::int64_t position) const {
-  constexpr std::int64_t most = 4096;
-  float small[most];
-  std::vector<float> large;  // only layers of more than 4096 channels pay for memory here
-  float* y = small;
-  if (channels_ > most) {
-    large.resize(static_cast<std::size_t>(channels_));
-    y = large.data();
+  for (std::int64_t c0 = 0; c0 < channels_; c0 += chunk) {
+    const std::int64_t n = std::min(chunk, channels_ - c0);
+    const float *a = e_.a.data() + c0, *b = e_.b.data() + c0;
+    float y[chunk];
+    for (std::int64_t c = 0; c < n; ++c) {
+      const float product = static_cast<float>(sums[c0 + c]) * a[c];
+      y[c] = product + b[c];
+    }
+    if (residual_ != nullptr) residual(y, position, c0, n);
+    if (e_.relu) {
+      for (std::int64_t c = 0; c < n; ++c) y[c] = y[c] > 0 ? y[c] : 0.0f;
+    }
+    store(y, position, c0, n);
   }
-  for (std::int64_t c = 0; c < channels_; ++c) {
-    const float product = static_cast<float>(sums[c]) * e_.a[static_cast<std::size_t>(c)];
-    y[c] = product + e_.b[static_cast<std::size_t>(c)];
-  }
-  if (residual_ != nullptr) residual(y, position);
-  if (e_.relu) {
-    for (std::int64_t c = 0; c < channels_; ++c) y[c] = y[c] > 0 ? y[c] : 0.0f;
-  }
+}
+
+void EpilogueWriter::store(const float* y, std::int64_t position, std::int64_t c0, std::int64_t n) const {
   if (e_.kind == Epilogue::Kind::affine) {
     const bool image = out_.shape.size() == 4;
     const std::int64_t plane = image ? out_.shape[2] * out_.shape[3] : 1;
-    float* out = out_.as<float>() + (position / plane * channels_) * plane + position % plane;
-    for (std::int64_t c = 0; c < channels_; ++c) out[c * plane] = y[c];
+    float* out = out_.as<float>() + (position / plane * channels_ + c0) * plane + position % plane;
+    for (std::int64_t c = 0; c < n; ++c) out[c * plane] = y[c];
     return;
   }
   if (out_.storage == Storage::bits) {
-    std::uint32_t* words = out_.as<std::uint32_t>() + position * out_.words();
-    std::memset(words, 0, static_cast<std::size_t>(out_.words()) * 4);
-    for (std::int64_t c = 0; c < channels_; ++c) words[c / 32] |= (y[c] >= 0 ? 1u : 0u) << (c % 32);
+    std::uint32_t* words = out_.as<std::uint32_t>() + position * out_.words() + c0 / 32;
+    for (std::int64_t w = 0; w * 32 < n; ++w) {
+      std::uint32_t word = 0;
+      for (std::int64_t c = w * 32; c < std::min(n, w * 32 + 32); ++c) word |= (y[c] >= 0 ? 1u : 0u) << (c - w * 32);
+      words[w] = word;
+    }
     return;
   }
-  std::uint8_t* bytes = out_.as<std::uint8_t>() + position * channels_;
+  std::uint8_t* bytes = out_.as<std::uint8_t>() + position * channels_ + c0;
   if (out_sign_) {
-    for (std::int64_t c = 0; c < channels_; ++c) bytes[c] = y[c] >= 0 ? 2 : 0;
+    for (std::int64_t c = 0; c < n; ++c) bytes[c] = y[c] >= 0 ? 2 : 0;
     return;
   }
-  const float low = static_cast<float>(e_.min), high = static_cast<float>(e_.max);
-  for (std::int64_t c = 0; c < channels_; ++c) {
-    float v = std::nearbyint(y[c] / e_.scale);
-    v = v > low ? v : low;  // also NaN
-    v = v < high ? v : high;
-    bytes[c] = static_cast<std::uint8_t>(static_cast<std::int32_t>(v) - out_min_);
-  }
+  round_codes(y, bytes, n, e_.scale, e_.min, e_.max, out_min_);
 }
 
 void EpilogueWriter::write(const std::int32_t* sums, std::int64_t stride, std::int64_t first,

@@ -52,6 +52,26 @@ struct Geometry {
       }
     }
   }
+
+  /// The same without dilation along a row: calls f(first tap, taps, source position or -1) for runs of neighbours.
+  template <class F>
+  void each_run(std::int64_t position, F&& f) const {
+    const std::int64_t ox = position % out_w, oy = position / out_w % out_h, image = position / out_w / out_h;
+    const std::int64_t x = ox * window.stride_w - window.pad_left, taps_w = window.kernel_w;
+    const std::int64_t left = std::clamp<std::int64_t>(-x, 0, taps_w),
+                       right = std::clamp<std::int64_t>(in_w - x, left, taps_w);
+    for (std::int64_t ky = 0; ky < window.kernel_h; ++ky) {
+      const std::int64_t y = oy * window.stride_h + ky * window.dilation_h - window.pad_top, tap = ky * taps_w;
+      if (y < 0 || y >= in_h) {
+        f(tap, taps_w, std::int64_t{-1});
+        continue;
+      }
+      if (left > 0) f(tap, left, std::int64_t{-1});
+      if (right > left) f(tap + left, right - left, (image * in_h + y) * in_w + x + left);
+      if (right < taps_w) f(tap + right, taps_w - right, std::int64_t{-1});
+    }
+  }
+  bool runs() const { return window.dilation_w == 1; }
 };
 
 /// Common parts: block loop over positions, scratch per part, epilogue.
@@ -110,6 +130,7 @@ class Int8Layer final : public Layer {
     group_out_ = step.out_channels / step.groups;
     k_ = geometry_.taps() * group_in_;
     k4_ = (k_ + 3) / 4;
+    dense_taps_ = step.groups == 1 && geometry_.runs();
     pack();
     want_scratch(static_cast<std::size_t>(k4_) * 4, plan.threads);
   }
@@ -149,6 +170,17 @@ class Int8Layer final : public Layer {
     const auto* in = in_.as<std::uint8_t>();
     for (std::int64_t r = 0; r < count; ++r) {
       std::uint8_t* row = rows + static_cast<std::size_t>(r) * row_bytes_;
+      if (dense_taps_) {
+        geometry_.each_run(first + r, [&](std::int64_t tap, std::int64_t taps, std::int64_t source) {
+          const auto bytes = static_cast<std::size_t>(taps * group_in_);
+          if (source < 0)
+            std::memset(row + tap * group_in_, border_, bytes);
+          else
+            std::memcpy(row + tap * group_in_, in + source * group_in_, bytes);
+        });
+        std::memset(row + k_, 0, static_cast<std::size_t>(k4_ * 4 - k_));
+        continue;
+      }
       geometry_.each_tap(first + r, [&](std::int64_t tap, std::int64_t source) {
         std::uint8_t* to = row + tap * group_in_;
         if (source < 0)
@@ -175,6 +207,7 @@ class Int8Layer final : public Layer {
   std::int32_t min_ = 0;
   std::uint8_t border_ = 0;
   std::int64_t group_in_, group_out_, k_, k4_;
+  bool dense_taps_ = false;  // taps of a kernel row lie side by side
   std::vector<std::int8_t> weights_;
   std::vector<std::int32_t> correction_;
 };
@@ -278,6 +311,15 @@ class BinaryLayer final : public Layer {
     const auto bytes = static_cast<std::size_t>(words_) * 4;
     for (std::int64_t r = 0; r < count; ++r) {
       std::uint32_t* row = rows + r * k32_;
+      if (geometry_.runs()) {
+        geometry_.each_run(first + r, [&](std::int64_t tap, std::int64_t taps, std::int64_t source) {
+          if (source < 0)
+            std::memset(row + tap * words_, 0, bytes * static_cast<std::size_t>(taps));
+          else
+            std::memcpy(row + tap * words_, in + source * words_, bytes * static_cast<std::size_t>(taps));
+        });
+        continue;
+      }
       geometry_.each_tap(first + r, [&](std::int64_t tap, std::int64_t source) {
         if (source < 0)
           std::memset(row + tap * words_, 0, bytes);

@@ -1,0 +1,16 @@
+// What a loaded model holds; sessions see it too.
+#pragma once
+
+#include "nnq/program.h"
+#include "nnq/runtime.h"
+
+namespace nnq {
+
+struct Model::State {
+  State(Program made, std::size_t bytes);
+  Program program;
+  std::vector<ModelPort> inputs, outputs;
+  std::size_t file_bytes;  // 0: made in memory
+};
+
+}  // namespace nnq

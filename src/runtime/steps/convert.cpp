@@ -1,0 +1,191 @@
+// Steps between kinds of values: quantize, dequantize, threshold.
+#include <algorithm>
+
+#include "runtime/plan.h"
+#include "runtime/steps/round.h"
+
+namespace nnq {
+namespace {
+
+constexpr std::int64_t tile = 64;  // positions turned from planes to channels-last at once
+
+/// Float tensor -> codes. Images change from NCHW to NHWC on the way.
+class Quantize final : public PreparedStep {
+ public:
+  Quantize(const PlanContext& plan, const Step& step)
+      : in_(plan.slot(step.inputs[0])),
+        out_(plan.slot(step.outputs[0])),
+        code_(plan.code(step.outputs[0])),
+        scale_(step.scale) {
+    kernel = out_.storage == Storage::bits ? "quantize_bits" : "quantize_bytes";
+    image_ = out_.shape.size() == 4;
+    channels_ = image_ ? out_.shape[3] : out_.channels();
+    plane_ = image_ ? out_.shape[1] * out_.shape[2] : 1;
+    positions_ = out_.positions();
+  }
+
+  Status run(ThreadPool& pool) override {
+    const std::int64_t parts = (positions_ + tile - 1) / tile;
+    const std::int64_t each = std::max<std::int64_t>(1, parts / (pool.threads() * 4));
+    pool.parallel((parts + each - 1) / each, [&](std::int64_t part) {
+      for (std::int64_t t = part * each; t < std::min(parts, (part + 1) * each); ++t)
+        run_tile(t * tile, std::min(tile, positions_ - t * tile));
+    });
+    return {};
+  }
+
+ private:
+  void run_tile(std::int64_t first, std::int64_t count) const {
+    if (out_.storage == Storage::bits)
+      to_bits(first, count);
+    else
+      to_bytes(first, count);
+  }
+
+  /// Where channel c of a position lies in the input, and how far the next position is.
+  const float* source(std::int64_t position, std::int64_t c) const {
+    const float* x = in_.as<float>();
+    return image_ ? x + (position / plane_ * channels_ + c) * plane_ + position % plane_ : x + position * channels_ + c;
+  }
+
+  void to_bits(std::int64_t first, std::int64_t count) const {
+    const std::int64_t words = out_.words(), step = image_ ? plane_ : 1;
+    for (std::int64_t p = first; p < first + count; ++p) {
+      std::uint32_t* to = out_.as<std::uint32_t>() + p * words;
+      const float* x = source(p, 0);
+      for (std::int64_t w = 0; w < words; ++w) {
+        std::uint32_t word = 0;
+        const std::int64_t end = std::min<std::int64_t>(32, channels_ - w * 32);
+        for (std::int64_t c = 0; c < end; ++c) word |= (x[(w * 32 + c) * step] >= 0 ? 1u : 0u) << c;
+        to[w] = word;
+      }
+    }
+  }
+
+  void to_bytes(std::int64_t first, std::int64_t count) const {
+    std::uint8_t* out = out_.as<std::uint8_t>();
+    if (!image_) {
+      convert(in_.as<float>() + first * channels_, out + first * channels_, count * channels_, 1);
+      return;
+    }
+    for (std::int64_t done = 0; done < count;) {  // runs of positions inside one image
+      const std::int64_t p = first + done, run = std::min(count - done, plane_ - p % plane_);
+      for (std::int64_t c = 0; c < channels_; ++c) convert(source(p, c), out + p * channels_ + c, run, channels_);
+      done += run;
+    }
+  }
+
+  void convert(const float* x, std::uint8_t* to, std::int64_t count, std::int64_t stride) const {
+    std::uint8_t codes[tile];
+    for (std::int64_t from = 0; from < count; from += tile) {
+      const std::int64_t n = std::min(tile, count - from);
+      if (code_.sign) {
+        for (std::int64_t i = 0; i < n; ++i) codes[i] = x[from + i] >= 0 ? 2 : 0;
+      } else {
+        round_codes(x + from, codes, n, scale_, code_.min, code_.max, code_.min);
+      }
+      for (std::int64_t i = 0; i < n; ++i) to[(from + i) * stride] = codes[i];
+    }
+  }
+
+  const Slot& in_;
+  const Slot& out_;
+  CodeType code_;
+  float scale_;
+  bool image_ = false;
+  std::int64_t channels_ = 0, plane_ = 0, positions_ = 0;
+};
+
+/// Codes or accumulators -> float tensor: round(round(v * a) + b).
+class Dequantize final : public PreparedStep {
+ public:
+  Dequantize(const PlanContext& plan, const Step& step)
+      : in_(plan.slot(step.inputs[0])), out_(plan.slot(step.outputs[0])), min_(plan.code(step.inputs[0]).min) {
+    kernel = "dequantize";
+    image_ = in_.shape.size() == 4;
+    // One value or one a channel; channels are the last axis of images and matrices, axis 1 of anything else.
+    const Shape& s = out_.shape;
+    channels_ = s.size() >= 2 ? s[1] : 1;
+    inner_ = 1;
+    for (std::size_t d = 2; d < s.size(); ++d) inner_ *= s[d];
+    a_.assign(static_cast<std::size_t>(channels_), 0);
+    b_ = a_;
+    for (std::size_t c = 0; c < a_.size(); ++c) {
+      a_[c] = step.epilogue.a[step.epilogue.a.size() == 1 ? 0 : c];
+      b_[c] = step.epilogue.b[step.epilogue.b.size() == 1 ? 0 : c];
+    }
+  }
+
+  Status run(ThreadPool& pool) override {
+    const std::int64_t rows = s0() * channels_;  // rows of `inner` outputs of one channel
+    const std::int64_t each = std::max<std::int64_t>(1, rows / (pool.threads() * 8));
+    pool.parallel((rows + each - 1) / each, [&](std::int64_t part) {
+      for (std::int64_t r = part * each; r < std::min(rows, (part + 1) * each); ++r) row(r);
+    });
+    return {};
+  }
+
+ private:
+  std::int64_t s0() const { return out_.shape.empty() ? 1 : out_.shape[0]; }
+
+  void row(std::int64_t r) const {
+    const std::int64_t n = r / channels_, c = r % channels_;
+    float* out = out_.as<float>() + r * inner_;
+    const float a = a_[static_cast<std::size_t>(c)], b = b_[static_cast<std::size_t>(c)];
+    // Element i of the row: NHWC for images, row-major otherwise.
+    const std::int64_t first = image_ ? n * inner_ * channels_ + c : r * inner_, step = image_ ? channels_ : 1;
+    const auto each = [&](auto value) {
+      for (std::int64_t i = 0; i < inner_; ++i) {
+        const float product = static_cast<float>(value(i)) * a;
+        out[i] = product + b;
+      }
+    };
+    if (in_.storage == Storage::sums) {
+      each([v = in_.as<std::int32_t>() + first, step](std::int64_t i) { return v[i * step]; });
+    } else if (in_.storage == Storage::bytes) {
+      each([v = in_.as<std::uint8_t>() + first, step, min = min_](std::int64_t i) { return v[i * step] + min; });
+    } else {
+      const std::int64_t words = in_.words();
+      const std::uint32_t* base = in_.as<std::uint32_t>() + n * inner_ * words + c / 32;
+      each([=](std::int64_t i) { return (base[i * words] >> (c % 32) & 1u) != 0 ? 1 : -1; });
+    }
+  }
+
+  const Slot& in_;
+  const Slot& out_;
+  std::int32_t min_;
+  bool image_ = false;
+  std::int64_t channels_ = 1, inner_ = 1;
+  std::vector<float> a_, b_;
+};
+
+/// Accumulators -> codes by thresholds.
+class Threshold final : public PreparedStep {
+ public:
+  Threshold(const PlanContext& plan, const Step& step) : in_(plan.slot(step.inputs[0])), epilogue_(plan, step) {
+    kernel = "thresholds";
+  }
+  Status run(ThreadPool& pool) override {
+    const std::int64_t positions = in_.positions(), channels = in_.channels(),
+                       each = std::max<std::int64_t>(16, positions / (pool.threads() * 4));
+    pool.parallel((positions + each - 1) / each, [&](std::int64_t part) {
+      const std::int64_t first = part * each;
+      epilogue_.write(in_.as<std::int32_t>() + first * channels, channels, first, std::min(each, positions - first));
+    });
+    return {};
+  }
+
+ private:
+  const Slot& in_;
+  EpilogueWriter epilogue_;
+};
+
+}  // namespace
+
+std::unique_ptr<PreparedStep> make_convert(const PlanContext& plan, const Step& step) {
+  if (step.kind == StepKind::quantize) return std::make_unique<Quantize>(plan, step);
+  if (step.kind == StepKind::dequantize) return std::make_unique<Dequantize>(plan, step);
+  return std::make_unique<Threshold>(plan, step);
+}
+
+}  // namespace nnq

@@ -1,0 +1,235 @@
+// Operators that stay float: convolutions and matrix products on the float GEMM, everything else by its reference
+// evaluation.
+#include <algorithm>
+#include <cstring>
+
+#include "runtime/plan.h"
+
+namespace nnq {
+namespace {
+
+constexpr std::int64_t width = panel_width;
+
+/// Any operator: views over the slots, evaluated in place. Makes no memory of its own after planning.
+class Reference final : public PreparedStep {
+ public:
+  Reference(const PlanContext& plan, const Step& step)
+      : op_(*find_op(step.node.domain, step.node.op)), context_{step.node, step.opset, {}, {}, {}} {
+    kernel = "reference";
+    inputs_.reserve(step.inputs.size());
+    outputs_.reserve(step.outputs.size());
+    std::vector<ValueType> input_types, output_types;
+    for (const std::int32_t v : step.inputs) input_types.push_back(bind(plan, v, inputs_, context_.inputs));
+    for (const std::int32_t v : step.outputs) output_types.push_back(bind(plan, v, outputs_, context_.outputs));
+    if (op_.scratch) scratch_bytes = op_.scratch(step.node, input_types);
+    if (op_.macs) operations = 2 * op_.macs(step.node, input_types, output_types);
+  }
+
+  Status run(ThreadPool&) override {
+    for (Bound& b : inputs_) b.view.data = b.slot->data;
+    for (Bound& b : outputs_) b.view.data = b.slot->data;
+    context_.scratch = {scratch, scratch_bytes};
+    return op_.evaluate(context_);
+  }
+
+ private:
+  struct Bound {
+    const Slot* slot;
+    TensorView view;
+  };
+  template <class List>
+  static ValueType bind(const PlanContext& plan, std::int32_t v, std::vector<Bound>& bound, List& list) {
+    if (v < 0) {
+      list.push_back(nullptr);
+      return {};
+    }
+    const Slot& slot = plan.slot(v);
+    bound.push_back({&slot, {slot.dtype, slot.shape, nullptr}});
+    list.push_back(&bound.back().view);
+    return ValueType::of(slot.dtype, slot.shape);
+  }
+
+  const Op& op_;
+  EvalContext context_;
+  std::vector<Bound> inputs_, outputs_;
+};
+
+/// Conv in two dimensions, one group: panels of 16 output positions against all filters.
+class FloatConvolution final : public PreparedStep {
+ public:
+  FloatConvolution(const PlanContext& plan, const Step& step, const Window& window)
+      : x_(plan.slot(step.inputs[0])),
+        w_(plan.slot(step.inputs[1])),
+        bias_(step.inputs.size() > 2 && step.inputs[2] >= 0 ? &plan.slot(step.inputs[2]) : nullptr),
+        y_(plan.slot(step.outputs[0])),
+        window_(window),
+        gemm_(plan.kernels.real) {
+    kernel = std::string("conv_") + plan.kernels.float_name;
+    k_ = w_.shape[1] * w_.shape[2] * w_.shape[3];
+    outputs_ = w_.shape[0];
+    plane_ = y_.shape[2] * y_.shape[3];
+    panels_ = (plane_ + width - 1) / width;
+    operations = 2 * y_.shape[0] * plane_ * outputs_ * k_;
+    parts_ = std::min<std::int64_t>(y_.shape[0] * panels_, plan.threads * 4);
+    part_bytes_ = static_cast<std::size_t>((k_ + outputs_) * width) * 4;
+    scratch_bytes = part_bytes_ * static_cast<std::size_t>(parts_);
+  }
+
+  Status run(ThreadPool& pool) override {
+    const std::int64_t total = y_.shape[0] * panels_;
+    pool.parallel(parts_, [&](std::int64_t part) {
+      auto* panel = reinterpret_cast<float*>(scratch + part_bytes_ * static_cast<std::size_t>(part));
+      for (std::int64_t i = total * part / parts_; i < total * (part + 1) / parts_; ++i) one_panel(i, panel);
+    });
+    return {};
+  }
+
+ private:
+  void one_panel(std::int64_t index, float* panel) const {
+    const std::int64_t n = index / panels_, first = index % panels_ * width, columns = std::min(width, plane_ - first);
+    gather(n, first, columns, panel);
+    float* y = y_.as<float>() + n * outputs_ * plane_ + first;
+    const float* bias = bias_ != nullptr ? bias_->as<float>() : nullptr;
+    if (columns == width) {
+      gemm_(w_.as<float>(), outputs_, k_, panel, bias, y, plane_);
+      return;
+    }
+    float* tail = panel + k_ * width;
+    gemm_(w_.as<float>(), outputs_, k_, panel, bias, tail, width);
+    for (std::int64_t o = 0; o < outputs_; ++o)
+      std::memcpy(y + o * plane_, tail + o * width, static_cast<std::size_t>(columns) * 4);
+  }
+
+  void gather(std::int64_t n, std::int64_t first, std::int64_t columns, float* panel) const {
+    const std::int64_t channels = x_.shape[1], h = x_.shape[2], w = x_.shape[3], out_w = y_.shape[3];
+    const float* x = x_.as<float>() + n * channels * h * w;
+    std::int64_t oy[width], ox[width];
+    for (std::int64_t j = 0; j < width; ++j) {
+      const std::int64_t p = first + std::min(j, columns - 1);
+      oy[j] = p / out_w * window_.stride_h - window_.pad_top;
+      ox[j] = p % out_w * window_.stride_w - window_.pad_left;
+    }
+    for (std::int64_t c = 0; c < channels; ++c, x += h * w) {
+      for (std::int64_t ky = 0; ky < window_.kernel_h; ++ky) {
+        for (std::int64_t kx = 0; kx < window_.kernel_w; ++kx, panel += width) {
+          for (std::int64_t j = 0; j < width; ++j) {
+            const std::int64_t iy = oy[j] + ky * window_.dilation_h, ix = ox[j] + kx * window_.dilation_w;
+            panel[j] = iy >= 0 && iy < h && ix >= 0 && ix < w ? x[iy * w + ix] : 0.0f;
+          }
+        }
+      }
+    }
+  }
+
+  const Slot& x_;
+  const Slot& w_;
+  const Slot* bias_;
+  const Slot& y_;
+  Window window_;
+  FloatGemm gemm_;
+  std::int64_t k_, outputs_, plane_, panels_, parts_;
+  std::size_t part_bytes_;
+};
+
+/// x [rows, k] times constant weights, packed once in panels of 16 outputs.
+class FloatDense final : public PreparedStep {
+ public:
+  /// weight(o, i) gives the element of output o, input i.
+  template <class F>
+  FloatDense(const PlanContext& plan, const Step& step, std::int64_t outputs, std::int64_t k, F&& weight)
+      : x_(plan.slot(step.inputs[0])),
+        y_(plan.slot(step.outputs[0])),
+        gemm_(plan.kernels.real),
+        k_(k),
+        outputs_(outputs) {
+    kernel = std::string("dense_") + plan.kernels.float_name;
+    rows_ = k > 0 ? static_cast<std::int64_t>(x_.bytes / 4) / k : 0;
+    panels_ = (outputs + width - 1) / width;
+    operations = 2 * rows_ * outputs * k;
+    packed_.assign(static_cast<std::size_t>(panels_ * k * width), 0.0f);
+    for (std::int64_t o = 0; o < outputs; ++o) {
+      for (std::int64_t i = 0; i < k; ++i)
+        packed_[static_cast<std::size_t>((o / width * k + i) * width + o % width)] = weight(o, i);
+    }
+    bias_.assign(static_cast<std::size_t>(outputs), 0.0f);
+    scratch_bytes = static_cast<std::size_t>(panels_ * rows_ * width) * 4;
+  }
+  void set_bias(const Tensor& bias, float beta) {
+    for (std::int64_t o = 0; o < outputs_; ++o)
+      bias_[static_cast<std::size_t>(o)] = beta * bias.as<float>()[bias.count() == 1 ? 0 : o];
+  }
+
+  Status run(ThreadPool& pool) override {
+    pool.parallel(panels_, [this](std::int64_t p) {
+      float* sums = reinterpret_cast<float*>(scratch) + p * rows_ * width;
+      gemm_(x_.as<float>(), rows_, k_, packed_.data() + p * k_ * width, nullptr, sums, width);
+      const std::int64_t n = std::min(width, outputs_ - p * width);
+      for (std::int64_t r = 0; r < rows_; ++r) {
+        for (std::int64_t o = 0; o < n; ++o)
+          y_.as<float>()[r * outputs_ + p * width + o] =
+              sums[r * width + o] + bias_[static_cast<std::size_t>(p * width + o)];
+      }
+    });
+    return {};
+  }
+
+ private:
+  const Slot& x_;
+  const Slot& y_;
+  FloatGemm gemm_;
+  std::int64_t k_, outputs_, rows_ = 0, panels_ = 0;
+  std::vector<float> packed_, bias_;
+};
+
+bool all_float(const PlanContext& plan, const Step& step) {
+  return std::all_of(step.inputs.begin(), step.inputs.end(),
+                     [&](std::int32_t v) { return v < 0 || plan.slot(v).dtype == DType::f32; });
+}
+
+std::unique_ptr<PreparedStep> make_convolution(const PlanContext& plan, const Step& step) {
+  const Slot &x = plan.slot(step.inputs[0]), &w = plan.slot(step.inputs[1]), &y = plan.slot(step.outputs[0]);
+  if (x.shape.size() != 4 || y.bytes == 0 || step.node.get_int("group", 1) != 1) return nullptr;
+  const auto strides = step.node.get_ints("strides", {1, 1}), dilations = step.node.get_ints("dilations", {1, 1});
+  auto pads = step.node.get_ints("pads", {0, 0, 0, 0});
+  const std::string automatic = step.node.get_string("auto_pad", "NOTSET");
+  if (automatic == "SAME_UPPER" || automatic == "SAME_LOWER" || pads.size() != 4) return nullptr;
+  if (automatic == "VALID") pads = {0, 0, 0, 0};
+  const Window window{w.shape[2],   w.shape[3], strides[0], strides[1], dilations[0],
+                      dilations[1], pads[0],    pads[1],    pads[2],    pads[3]};
+  return std::make_unique<FloatConvolution>(plan, step, window);
+}
+
+std::unique_ptr<PreparedStep> make_dense(const PlanContext& plan, const Step& step) {
+  const Slot &x = plan.slot(step.inputs[0]), &w = plan.slot(step.inputs[1]);
+  if (w.constant == nullptr || w.shape.size() != 2 || x.shape.empty() || w.bytes == 0) return nullptr;
+  const Node& node = step.node;
+  const bool gemm = node.is("Gemm"), turned = gemm && node.get_int("transB", 0) != 0;
+  if (gemm && node.get_int("transA", 0) != 0) return nullptr;
+  const std::int64_t outputs = w.shape[turned ? 0 : 1], k = w.shape[turned ? 1 : 0];
+  const Tensor* bias = nullptr;
+  if (step.inputs.size() > 2 && step.inputs[2] >= 0) {
+    bias = plan.slot(step.inputs[2]).constant;
+    if (bias == nullptr || (bias->count() != 1 && (bias->count() != outputs || bias->shape().back() != outputs)))
+      return nullptr;
+  }
+  const float alpha = gemm ? node.get_float("alpha", 1.0f) : 1.0f;
+  const float* values = w.constant->as<float>();
+  auto made = std::make_unique<FloatDense>(plan, step, outputs, k, [&](std::int64_t o, std::int64_t i) {
+    return alpha * values[turned ? o * k + i : i * outputs + o];
+  });
+  if (bias != nullptr) made->set_bias(*bias, node.get_float("beta", 1.0f));
+  return made;
+}
+
+}  // namespace
+
+std::unique_ptr<PreparedStep> make_float(const PlanContext& plan, const Step& step) {
+  std::unique_ptr<PreparedStep> made;
+  const bool products = step.inputs.size() >= 2 && step.inputs[0] >= 0 && step.inputs[1] >= 0 && all_float(plan, step);
+  if (products && step.node.is("Conv")) made = make_convolution(plan, step);
+  if (products && (step.node.is("Gemm") || step.node.is("MatMul"))) made = make_dense(plan, step);
+  if (made == nullptr) made = std::make_unique<Reference>(plan, step);
+  return made;
+}
+
+}  // namespace nnq
