@@ -79,7 +79,11 @@ onnx::ModelProto to_proto(const Graph& graph) {
     for (const std::string& input : node.inputs) proto->add_input(input);
     for (const std::string& output : node.outputs) proto->add_output(output);
     for (const auto& [key, value] : node.attributes) onnx_format::write_attribute(key, value, *proto->add_attribute());
-    if (node.domain == kNnqDomain) own.insert(node.op);
+    if (node.domain != kNnqDomain) continue;
+    own.insert(node.op);
+    // Function bodies of ONNX 1.12 know no default of an attribute, so it is written.
+    if (node.op == "Affine" && !node.has("axis"))
+      onnx_format::write_attribute("axis", std::int64_t{1}, *proto->add_attribute());
   }
   if (!own.empty()) {
     auto* nnq_opset = model.add_opset_import();

@@ -18,13 +18,18 @@
 namespace nnq::onnx_format {
 namespace {
 
-/// a, b [1] or [C] as [-1, 1, 1, ...] so that they meet axis `axis` of x from the right.
+/// a, b [1] or [C] as [-1, 1, 1, ...] so that they meet axis `axis` (from the end when negative) of x.
 constexpr const char* align_to_axis = R"(
   shape_of_x = Shape (x)
   rank_of_x = Size (shape_of_x)
+  no_ones = Constant <value_int: int = 0> ()
   one = Constant <value_int: int = 1> ()
-  behind_axis = Sub (rank_of_x, axis)
-  trailing = Sub (behind_axis, one)
+  from_end = Less (axis, no_ones)
+  axis_from_end = Add (axis, rank_of_x)
+  true_axis = Where (from_end, axis_from_end, axis)
+  behind_axis = Sub (rank_of_x, true_axis)
+  behind_but_one = Sub (behind_axis, one)
+  trailing = Max (behind_but_one, no_ones)
   one_value = Constant <value = int64[1] {1}> ()
   trailing_1d = Reshape (trailing, one_value)
   ones = ConstantOfShape <value = int64[1] {1}> (trailing_1d)
@@ -32,19 +37,25 @@ constexpr const char* align_to_axis = R"(
   aligned = Concat <axis = 0> (minus_one, ones)
 )";
 
-/// planes uint8 [K, B] -> bits float [K, 8 B]; bit i of byte j is element 8 j + i.
+/// planes uint8 [K, B] -> bits float [K, 8 B]; bit i of byte j is element 8 j + i. Looked up in a table of all bytes: a
+/// runtime that folds constants holds one array of the weights' size, not one for each step of the arithmetic.
 constexpr const char* unpack_bits = R"(
-  planes_float = Cast <to = 1> (planes)
-  bytes_apart_shape = Constant <value = int64[3] {0, -1, 1}> ()
-  bytes_apart = Reshape (planes_float, bytes_apart_shape)
+  first_byte = Constant <value_float: float = 0.0> ()
+  byte_count = Constant <value_float: float = 256.0> ()
+  byte_step = Constant <value_float: float = 1.0> ()
+  every_byte = Range (first_byte, byte_count, byte_step)
+  byte_column_shape = Constant <value = int64[2] {-1, 1}> ()
+  byte_column = Reshape (every_byte, byte_column_shape)
   powers = Constant <value = float[8] {1, 2, 4, 8, 16, 32, 64, 128}> ()
   two = Constant <value = float[1] {2}> ()
-  shifted = Div (bytes_apart, powers)
+  shifted = Div (byte_column, powers)
   whole = Floor (shifted)
   half = Div (whole, two)
   half_whole = Floor (half)
   even = Mul (half_whole, two)
-  bits_3d = Sub (whole, even)
+  bits_of_byte = Sub (whole, even)
+  bytes = Cast <to = 6> (planes)
+  bits_3d = Gather <axis = 0> (bits_of_byte, bytes)
   flat_shape = Constant <value = int64[2] {0, -1}> ()
   padded_bits = Reshape (bits_3d, flat_shape)
   zero_start = Constant <value = int64[1] {0}> ()
@@ -67,8 +78,10 @@ constexpr Body bodies[] = {
   max_float = Cast <to = 1> (max_int)
   steps = Div (x, scale)
   rounded = Round (steps)
-  above = Max (rounded, min_float)
-  v = Min (above, max_float)
+  is_above = Greater (rounded, min_float)
+  above = Where (is_above, rounded, min_float)
+  is_below = Less (above, max_float)
+  v = Where (is_below, above, max_float)
 })"},
     {"Sign", "(x) => (v)", R"({
   zero = Constant <value_float: float = 0.0> ()

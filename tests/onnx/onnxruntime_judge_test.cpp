@@ -1,0 +1,150 @@
+// ONNX Runtime computes from exported files what nnq's interpreter computes from the graphs.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "networks.h"
+#include "nnq/onnx.h"
+#include "onnx/close.h"
+#include "onnxruntime.h"
+
+namespace nnq::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The graph's outputs by ONNX Runtime, through a file.
+std::vector<Tensor> judged(const Graph& graph, const std::map<std::string, Tensor>& feeds, bool optimize = true) {
+  const fs::path file = fs::path(::testing::TempDir()) / ("nnq_judge_" + std::to_string(::getpid()) + ".onnx");
+  export_onnx(graph, file);
+  std::vector<Tensor> outputs = run_onnxruntime(file, feeds, optimize);
+  fs::remove(file);
+  return outputs;
+}
+
+std::vector<std::int64_t> predictions(const Tensor& logits) {
+  std::vector<std::int64_t> out;
+  const std::int64_t classes = logits.shape().back();
+  for (std::int64_t i = 0; i < logits.count(); i += classes) {
+    const float* row = logits.as<float>() + i;
+    out.push_back(std::max_element(row, row + classes) - row);
+  }
+  return out;
+}
+
+/// Largest magnitude, which tolerances on logits are relative to.
+double magnitude(const Tensor& t) {
+  double most = 0;
+  for (const float v : t.to_float()) most = std::max(most, std::abs(static_cast<double>(v)));
+  return most;
+}
+
+void expect_close(const std::vector<Tensor>& theirs, const std::vector<Tensor>& ours, double relative) {
+  ASSERT_EQ(theirs.size(), ours.size());
+  for (std::size_t i = 0; i < ours.size(); ++i)
+    EXPECT_EQ(difference_between(theirs[i], ours[i], 0, relative * magnitude(ours[i])), "") << "output " << i;
+}
+
+class Judge : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (const std::string reason = no_onnxruntime(); !reason.empty()) GTEST_SKIP() << reason;
+  }
+};
+class JudgeZoo : public Judge, public ::testing::WithParamInterface<ZooEntry> {};
+
+TEST_P(JudgeZoo, FloatLogitsAgree) {
+  const Graph graph = small_network(GetParam());
+  const auto feeds = feeds_for(graph, 2, 3);
+  expect_close(judged(graph, feeds), interpret(graph, feeds), 1e-4);
+}
+
+/// Integer regions give the same integers; what is float around them differs by summation order at most.
+TEST_P(JudgeZoo, FrozenPredictionsAgree) {
+  const bool few = GetParam().name != "resnet20" && GetParam().name != "vgg_small" && GetParam().name != "lenet5";
+  const Graph network = small_network(GetParam());
+  for (const auto& [weights, activations] : {std::pair{4, 4}, {1, 1}, {2, 8}}) {
+    if (few && weights != 4) continue;
+    const Graph graph = frozen_network(network, weights, activations, weights == 2);
+    const auto feeds = feeds_for(graph, 4, 4);
+    const std::vector<Tensor> theirs = judged(graph, feeds), ours = interpret(graph, feeds);
+    expect_close(theirs, ours, 1e-5);
+    EXPECT_EQ(predictions(theirs[0]), predictions(ours[0])) << "W" << weights << "A" << activations;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, JudgeZoo, ::testing::ValuesIn(all_zoo()),
+                         [](const ::testing::TestParamInfo<ZooEntry>& entry) { return entry.param.name; });
+
+/// One graph with each own operator: its function body computes what nnq's operator computes, bit for bit.
+Graph own_operators(std::int64_t opset) {
+  Graph graph;
+  graph.opset = opset;
+  Random random(5);
+  graph.inputs.push_back({"x", ValueType::of(DType::f32, {2, 6, 3, 5})});
+  const auto floats = [&](const std::string& name, Shape shape, int range, float unit) {
+    return graph.add_initializer(name, dyadic(random, std::move(shape), range, unit));
+  };
+  const auto add = [&](const char* op, std::vector<std::string> inputs, std::map<std::string, Attribute> attributes) {
+    graph.outputs.push_back(graph.add(op, std::move(inputs), std::move(attributes), op, kNnqDomain));
+  };
+  const std::string scale = graph.add_initializer("scale", Tensor::of<float>({1}, std::vector<float>{0.25F}));
+  add("Quantize", {"x", scale}, {{"min", std::int64_t{-5}}, {"max", std::int64_t{6}}, {"bits", std::int64_t{4}}});
+  add("Sign", {"x"}, {});
+  add("Affine", {"x", floats("a", {6}, 1000, 0.001F), floats("b", {6}, 1000, 0.001F)}, {});
+  add("Affine", {"x", floats("a1", {1}, 1000, 0.001F), floats("b5", {5}, 1000, 0.001F)}, {{"axis", std::int64_t{-1}}});
+  add("Quantizer", {"x", floats("state", {3}, 10, 1)},
+      {{"method", std::string("uniform")}, {"role", std::string("activation")}, {"bits", std::int64_t{4}}});
+  Tensor planes(DType::u8, {3, 3});  // 20 elements of 3 bits
+  for (std::uint8_t& byte : planes.mutable_values<std::uint8_t>()) byte = static_cast<std::uint8_t>(random.below(256));
+  graph.initializers["planes"] = planes;
+  graph.initializers["shape"] = Tensor::of<std::int64_t>({3}, std::vector<std::int64_t>{4, 5, 1});
+  add("BitPlanes", {"planes", floats("plane_scale", {4, 3}, 8, 0.25F), floats("offset", {4}, 8, 0.25F), "shape"}, {});
+  add("BitPlanes", {"planes", floats("plane_scale1", {1, 3}, 8, 0.25F), floats("offset1", {1}, 8, 0.25F), "shape"}, {});
+  add("Codebook", {"planes", floats("table", {4, 8}, 1000, 0.001F), "shape"}, {});
+  add("Codebook", {"planes", floats("table1", {1, 8}, 1000, 0.001F), "shape"}, {});
+  add("ShiftBatchNormalization",
+      {"x", floats("gamma", {6}, 1000, 0.003F), floats("beta", {6}, 16, 0.25F), floats("mean", {6}, 16, 0.25F),
+       graph.add_initializer("inverse_std",
+                             Tensor::of<float>({6}, std::vector<float>{0.1F, 0.3F, 0.7F, 1.0F, 3.0F, 90.0F}))},
+      {});
+  return graph;
+}
+
+TEST_F(Judge, FunctionBodiesOfOwnOperatorsHaveTheOperatorsBits) {
+  for (const std::int64_t opset : {13, 17, 18, 21}) {
+    const Graph graph = own_operators(opset);
+    auto feeds = feeds_for(graph, 1, 6);
+    feeds["x"].mutable_as<float>()[0] = -0.0F;
+    feeds["x"].mutable_as<float>()[1] = 0.0F;
+    feeds["x"].mutable_as<float>()[2] = 0.125F;  // ties of Quantize
+    feeds["x"].mutable_as<float>()[3] = 0.375F;
+    feeds["x"].mutable_as<float>()[4] = std::nanf("");
+    const std::vector<Tensor> theirs = judged(graph, feeds, /*optimize=*/false), ours = interpret(graph, feeds);
+    ASSERT_EQ(theirs.size(), ours.size());
+    for (std::size_t i = 0; i < ours.size(); ++i)
+      EXPECT_EQ(difference_between(theirs[i], ours[i], 0, 0), "") << graph.outputs[i] << ", opset " << opset;
+  }
+}
+
+/// The folder of real models beside the data; empty when there is none.
+fs::path model_folder() {
+  const char* data = std::getenv("NNQ_DATA");
+  const fs::path folder = data == nullptr ? fs::path() : fs::path(data) / ".." / "models";
+  return data != nullptr && fs::exists(folder / "cifar10_resnet20.onnx") ? folder : fs::path();
+}
+
+TEST_F(Judge, TheRealResNet20AgreesAsItIsAndExportedAgain) {
+  const fs::path folder = model_folder();
+  if (folder.empty()) GTEST_SKIP() << "models/cifar10_resnet20.onnx is not beside NNQ_DATA";
+  const fs::path file = folder / "cifar10_resnet20.onnx";
+  const Graph graph = import_onnx(file);
+  const auto feeds = feeds_for(graph, 2, 7);
+  const std::vector<Tensor> ours = interpret(graph, feeds);
+  expect_close(run_onnxruntime(file, feeds), ours, 1e-4);
+  expect_close(judged(graph, feeds), ours, 1e-4);
+}
+
+}  // namespace
+}  // namespace nnq::test
