@@ -100,7 +100,17 @@ TEST(CApi, LoadsRunsAndAgreesWithTheInterpreter) {
   const Tensor x = Tensor::of<float>({3, 1, 28, 28}, images.values);
   ASSERT_TRUE(interpret_program(testing::lenet5(), std::vector{x}, expected).ok());
   ASSERT_EQ(y.bytes, expected[0].bytes());
-  EXPECT_EQ(std::memcmp(y.data, expected[0].data(), y.bytes), 0);
+  const std::vector<float> got = scores(y);  // float convolutions may sum in another order (docs/program.md)
+  for (std::size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], expected[0].as<float>()[i], 1e-5) << i;
+}
+
+TEST(CApi, IntegerProgramsHaveTheInterpretersBits) {
+  const SessionHandle session = session_of(load(integer_image()));
+  float pixels[4] = {0.2f, 0.75f, 1.25f, 9};
+  const nnq_tensor x = {NNQ_FLOAT32, 4, {1, 1, 2, 2}, pixels, sizeof(pixels)};
+  nnq_tensor y = {};
+  ASSERT_EQ(nnq_session_run(session.get(), &x, 1, &y, 1), NNQ_OK) << nnq_status_message();
+  EXPECT_EQ(scores(y), std::vector<float>{0.1f * 2.0f + 0.25f});
 }
 
 TEST(CApi, OutputsStayWhereTheyAreBetweenRunsOfOneShape) {
@@ -207,17 +217,17 @@ TEST(CApi, MissingAndForeignFiles) {
   EXPECT_NE(std::string(nnq_status_message()).find("/no/such.nnq"), std::string::npos);
   EXPECT_NE(nnq_model_load("/tmp", &model), NNQ_OK);
   EXPECT_EQ(nnq_model_load_bytes("PK\3\4 some other file", 20, &model), NNQ_BAD_FILE);
-  EXPECT_EQ(nnq_model_load_bytes("", 0, &model), NNQ_BAD_FILE);
+  EXPECT_EQ(nnq_model_load_bytes("", 0, &model), NNQ_INVALID_ARGUMENT);
   EXPECT_EQ(model, nullptr);
 }
 
 TEST(CApi, TruncatedFilesAreBadFiles) {
   for (const auto* image : {&lenet5_image(), &integer_image()}) {
     const std::size_t stride = std::max<std::size_t>(1, image->size() / 500);
-    for (std::size_t length = 0; length < image->size(); length += length < 256 ? 1 : stride) {
+    for (std::size_t length = 1; length < image->size(); length += length < 256 ? 1 : stride) {
       nnq_model* model = nullptr;
       const std::vector<std::byte> cut(image->begin(), image->begin() + static_cast<std::ptrdiff_t>(length));
-      ASSERT_EQ(nnq_model_load_bytes(cut.empty() ? image->data() : cut.data(), length, &model), NNQ_BAD_FILE) << length;
+      ASSERT_EQ(nnq_model_load_bytes(cut.data(), length, &model), NNQ_BAD_FILE) << length;
       ASSERT_STRNE(nnq_status_message(), "") << length;
       ASSERT_EQ(model, nullptr);
     }

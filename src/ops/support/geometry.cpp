@@ -107,7 +107,7 @@ Status resolve_transpose_padding(const Node& node, const Dims& kernel, const Dim
                                  Dims& output) {
   NNQ_TRY(read_basics(node, kernel, out));
   const std::size_t rank = kernel.size();
-  Dims extra, wanted;
+  Dims extra;
   NNQ_TRY(read_list(node, "output_padding", rank, 0, 0, extra));
   // Some exporters write the full shape [N, C, ...]; only its spatial end counts.
   std::vector<std::int64_t> shape = node.get_ints("output_shape");
