@@ -58,7 +58,7 @@ RunSummary read_run(const std::filesystem::path& folder) {
       throw Error("is not a JSON object", fmt::format("{}:{}", (folder / "metrics.jsonl").string(), number_of_line));
     }
     for (const auto& [key, value] : row.items()) {
-      if (value.is_number() && key != "epoch" && key != "step" && key != "seconds")
+      if (value.is_number() && key != "stage" && key != "epoch" && key != "step" && key != "seconds")
         run.curves[key].push_back(value.get<double>());
     }
   }

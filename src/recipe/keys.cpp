@@ -1,0 +1,273 @@
+#include "recipe/keys.h"
+
+#include <fmt/format.h>
+
+namespace nnq::recipe {
+namespace {
+
+constexpr Range any{};
+constexpr Range positive{.low = 0, .above = true};
+constexpr Range share{.low = 0, .high = 1, .below = true};
+constexpr Range zero_to_one{.low = 0, .high = 1};
+constexpr Range not_negative{.low = 0};
+constexpr Range percent{.low = 0, .high = 100};
+constexpr Range counts(double low, double high) { return {.low = low, .high = high}; }
+
+/// The field of a T as a Key wants it.
+#define NNQ_FIELD(T, member) \
+  +[](T & object) -> auto& { \
+    return object.member;    \
+  }
+
+std::vector<Key<Stage>> train_keys() {
+  return {
+      {"epochs", NNQ_FIELD(Stage, train.epochs), counts(1, 100000), {}, "passes over the training set"},
+      {"batch", NNQ_FIELD(Stage, train.batch), counts(1, 65536), {}, "images a step"},
+      {"loss", NNQ_FIELD(Stage, train.loss), any, {"cross_entropy", "squared_hinge"}, "what training minimises"},
+      {"label_smoothing",
+       NNQ_FIELD(Stage, train.label_smoothing),
+       share,
+       {},
+       "share of the target spread over all classes"},
+      {"clip_gradient_norm",
+       NNQ_FIELD(Stage, train.clip_gradient_norm),
+       not_negative,
+       {},
+       "largest norm of all gradients together; 0: no clipping"},
+      {"ema",
+       NNQ_FIELD(Stage, train.ema),
+       share,
+       {},
+       "share of the old average of the weights kept a step; 0: no averaging"},
+      {"early_stop",
+       NNQ_FIELD(Stage, train.early_stop),
+       counts(0, 100000),
+       {},
+       "epochs without improvement on validation after which training ends; 0: never"},
+      {"keep_best",
+       NNQ_FIELD(Stage, train.keep_best),
+       any,
+       {},
+       "end with the epoch that was best on validation, else with the last"},
+      {"optimizer",
+       NNQ_FIELD(Stage, train.optimizer.kind),
+       any,
+       {"sgd", "adam", "adamw", "adamax", "shift_adamax"},
+       "update rule"},
+      {"learning_rate", NNQ_FIELD(Stage, train.optimizer.learning_rate), positive, {}, "learning rate after warm-up"},
+      {"momentum", NNQ_FIELD(Stage, train.optimizer.momentum), share, {}, "sgd: share of the old step kept"},
+      {"nesterov", NNQ_FIELD(Stage, train.optimizer.nesterov), any, {}, "sgd: look ahead along the momentum"},
+      {"weight_decay",
+       NNQ_FIELD(Stage, train.optimizer.weight_decay),
+       not_negative,
+       {},
+       "pull of the weights to 0; not on biases, normalisation and quantizer state"},
+      {"beta1", NNQ_FIELD(Stage, train.optimizer.beta1), share, {}, "Adam family: share of the old first moment kept"},
+      {"beta2", NNQ_FIELD(Stage, train.optimizer.beta2), share, {}, "Adam family: share of the old second moment kept"},
+      {"epsilon", NNQ_FIELD(Stage, train.optimizer.epsilon), positive, {}, "Adam family: added to the denominator"},
+      {"state_learning_rate",
+       NNQ_FIELD(Stage, train.optimizer.state_learning_rate),
+       not_negative,
+       {},
+       "factor on the learning rate of quantizer state (steps, thresholds)"},
+      {"schedule",
+       NNQ_FIELD(Stage, train.schedule.kind),
+       any,
+       {"constant", "step", "multistep", "cosine", "exponential", "plateau"},
+       "how the learning rate moves"},
+      {"warmup_epochs",
+       NNQ_FIELD(Stage, train.schedule.warmup_epochs),
+       not_negative,
+       {},
+       "epochs of linear rise from 0 to learning_rate"},
+      {"gamma",
+       NNQ_FIELD(Stage, train.schedule.gamma),
+       {.low = 0, .high = 1, .above = true},
+       {},
+       "step, multistep, plateau: factor at each step down"},
+      {"every", NNQ_FIELD(Stage, train.schedule.every), counts(1, 100000), {}, "step: epochs between two steps down"},
+      {"milestones",
+       NNQ_FIELD(Stage, train.schedule.milestones),
+       counts(1, 100000),
+       {},
+       "multistep: epochs after which the rate steps down, ascending"},
+      {"final_factor",
+       NNQ_FIELD(Stage, train.schedule.final_factor),
+       zero_to_one,
+       {},
+       "cosine, exponential: last learning rate / first"},
+      {"patience",
+       NNQ_FIELD(Stage, train.schedule.patience),
+       counts(1, 100000),
+       {},
+       "plateau: epochs without improvement before a step down"},
+  };
+}
+
+std::vector<Key<Stage>> make_stage_keys(StageKind kind) {
+  switch (kind) {
+    case StageKind::train:
+      return train_keys();
+    case StageKind::calibrate:
+    case StageKind::correct_biases:
+      return {{"images",
+               NNQ_FIELD(Stage, images),
+               counts(1, 1e7),
+               {},
+               "training images looked at (all of them when there are fewer)"}};
+    case StageKind::quantize:
+      return {{"quantize_adds",
+               NNQ_FIELD(Stage, placement.quantize_adds),
+               any,
+               {},
+               "one shared encoding on both inputs of residual adds: integer residual paths"},
+              {"fold_batch_norm",
+               NNQ_FIELD(Stage, fold_batch_norm),
+               any,
+               {},
+               "fold BatchNormalization into the layers first",
+               "true, but false when a train stage follows"}};
+    case StageKind::evaluate:
+      return {{"split", NNQ_FIELD(Stage, split), any, {"test", "validation", "train"}, "the images to measure on"}};
+    case StageKind::export_model:
+      return {{"file",
+               NNQ_FIELD(Stage, file),
+               any,
+               {},
+               "file name in the run directory, without folder; \"\": model.onnx and model.nnq"}};
+    case StageKind::equalize:
+      break;
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string Range::text() const {
+  const bool has_low = low > -std::numeric_limits<double>::infinity();
+  const bool has_high = high < std::numeric_limits<double>::infinity();
+  if (!has_low && !has_high) return "";
+  if (has_low && has_high && !above && !below) return fmt::format("{} to {}", low, high);
+  std::string out = has_low ? fmt::format("{} {}", above ? "above" : "at least", low) : "";
+  if (has_high) out += fmt::format("{}{} {}", has_low ? ", " : "", below ? "below" : "at most", high);
+  return out;
+}
+
+const std::vector<Key<Recipe>>& recipe_keys() {
+  static const std::vector<Key<Recipe>> keys = {
+      {"name",
+       NNQ_FIELD(Recipe, name),
+       any,
+       {},
+       "names run directories: letters, digits, `_`, `-`, `.`",
+       "the recipe file's name without .toml"},
+      {"seed",
+       NNQ_FIELD(Recipe, seed),
+       counts(0, 9007199254740992.0),
+       {},
+       "of weights, shuffling, augmentation and stochastic methods: same recipe and seed, same bytes"},
+      {"data",
+       NNQ_FIELD(Recipe, data),
+       any,
+       {},
+       "data set: a name of `nnq data`, `images:PATH` or `npy:IMAGES.npy,LABELS.npy`",
+       "required"},
+      {"validation", NNQ_FIELD(Recipe, validation), counts(0, 1e7), {}, "images held out of the training set; 0: none"},
+      {"limit", NNQ_FIELD(Recipe, limit), counts(0, 1e9), {}, "training images used; 0: all"},
+  };
+  return keys;
+}
+
+const std::vector<Key<Recipe>>& model_keys() {
+  static const std::vector<Key<Recipe>> keys = {
+      {"zoo",
+       NNQ_FIELD(Recipe, zoo),
+       any,
+       {},
+       "network of the zoo; its parameters stand in [model.parameters]",
+       "this or file is required"},
+      {"file",
+       NNQ_FIELD(Recipe, file),
+       any,
+       {},
+       "ONNX model, looked up beside the recipe and then in the working directory",
+       "this or zoo is required"},
+  };
+  return keys;
+}
+
+const std::vector<Key<Recipe>>& input_keys() {
+  static const std::vector<Key<Recipe>> keys = {
+      {"mean",
+       NNQ_FIELD(Recipe, preprocessing.mean),
+       any,
+       {},
+       "subtracted from pixels in 0..1: one value, or one a channel"},
+      {"std", NNQ_FIELD(Recipe, preprocessing.std), positive, {}, "divides what is left: one value, or one a channel"},
+      {"shift",
+       NNQ_FIELD(Recipe, augmentation.shift),
+       counts(0, 64),
+       {},
+       "augmentation: random shift by up to this many pixels each way"},
+      {"flip", NNQ_FIELD(Recipe, augmentation.flip), any, {}, "augmentation: mirror left-right with probability 1/2"},
+  };
+  return keys;
+}
+
+const std::vector<Key<Recipe>>& require_keys() {
+  static const std::vector<Key<Recipe>> keys = {
+      {"min_value",
+       NNQ_FIELD(Recipe, min_value),
+       percent,
+       {},
+       "accuracy the result must reach, percent",
+       "no requirement"},
+      {"max_drop",
+       NNQ_FIELD(Recipe, max_drop),
+       percent,
+       {},
+       "points the result may lie below the float model",
+       "no requirement"},
+  };
+  return keys;
+}
+
+const std::vector<Key<Stage>>& stage_keys(StageKind kind) {
+  static const std::vector<std::vector<Key<Stage>>> tables = [] {
+    std::vector<std::vector<Key<Stage>>> made;
+    for (const StageKind each : all_stage_kinds()) made.push_back(make_stage_keys(each));
+    return made;
+  }();
+  return tables[static_cast<std::size_t>(kind)];
+}
+
+const std::vector<Key<LayerRule>>& rule_keys() {
+  static const std::vector<Key<LayerRule>> keys = {
+      {"layers",
+       NNQ_FIELD(LayerRule, glob),
+       any,
+       {},
+       "`*`, `first`, `last`, or a pattern of layer names; of the rules that match a layer the last wins",
+       "required"},
+  };
+  return keys;
+}
+
+const std::vector<Key<QuantizerSpec>>& quantizer_keys() {
+  static const std::vector<Key<QuantizerSpec>> keys = {
+      {"method", NNQ_FIELD(QuantizerSpec, method), any, {}, "a quantizer of `nnq methods`", "required"},
+      {"bits", NNQ_FIELD(QuantizerSpec, bits), counts(1, 8), {}, "width of a code"},
+  };
+  return keys;
+}
+
+const std::vector<RoleKey>& role_keys() {
+  static const std::vector<RoleKey> keys = {
+      {"weights", &LayerRule::weights, "quantizer of the layer's weights"},
+      {"activations", &LayerRule::activations, "quantizer of the layer's input"},
+      {"gradients", &LayerRule::gradients, "quantizer of the gradient that comes back into the layer"},
+  };
+  return keys;
+}
+
+}  // namespace nnq::recipe
