@@ -1,0 +1,153 @@
+#include <set>
+
+#include "cli/inspection_parts.h"
+#include "nnq/program.h"
+#include "runtime/shapes.h"
+
+namespace nnq::cli {
+namespace {
+
+template <class T>
+std::int64_t bytes_of(const std::vector<T>& values) {
+  return static_cast<std::int64_t>(values.size() * sizeof(T));
+}
+
+class ProgramInspector {
+ public:
+  ProgramInspector(const Program& program, const std::map<std::string, Shape>& shapes)
+      : program_(program), types_(program.values.size()) {
+    for (std::size_t v = 0; v < types_.size(); ++v) types_[v] = program.values[v].type;
+    for (const std::int32_t input : program.inputs) type(input) = fixed_type(value(input).name, type(input), shapes);
+    for (const auto& [number, tensor] : program.constants) type(number) = ValueType::of(tensor.dtype(), tensor.shape());
+  }
+
+  Inspection run() {
+    for (const Step& step : program_.steps) {
+      infer(step);
+      visit(step);
+    }
+    return std::move(result_);
+  }
+
+ private:
+  const ProgramValue& value(std::int32_t v) const { return program_.values[static_cast<std::size_t>(v)]; }
+  ValueType& type(std::int32_t v) { return types_[static_cast<std::size_t>(v)]; }
+
+  int bits(std::int32_t v) const {
+    const ProgramValue& described = value(v);
+    return described.kind == ValueKind::codes ? described.code.sign ? 1 : described.code.bits : 32;
+  }
+
+  /// Shapes as the inputs in force make them; what cannot be computed stays as it was declared.
+  void infer(const Step& step) {
+    if (step.kind == StepKind::float_op) return infer_float(step);
+    const ValueType in = type(step.inputs[0]);
+    ValueType& out = type(step.outputs[0]);
+    if (!in.fully_known()) return;
+    const Shape last = channels_last(in.static_shape());
+    Shape shape = last;
+    Status status;
+    if (step.kind == StepKind::convolution) status = convolution_shape(step, last, shape);
+    if (step.kind == StepKind::max_pool || step.kind == StepKind::sum_pool) status = pool_shape(step, last, shape);
+    if (step.kind == StepKind::subsample) status = subsample_shape(step, last, shape);
+    if (step.kind == StepKind::dense) shape = {last.empty() ? 1 : last[0], step.out_channels};
+    if (status.ok()) out = ValueType::of(out.dtype, channels_first(shape));
+  }
+
+  void infer_float(const Step& step) {
+    const Op* op = find_op(step.node.domain, step.node.op);
+    if (op == nullptr) return;
+    InferContext context{.node = step.node, .opset = step.opset, .inputs = {}, .constants = {}, .outputs = {}};
+    for (const std::int32_t v : step.inputs) {
+      context.inputs.push_back(v < 0 ? nullptr : &type(v));
+      const auto constant = program_.constants.find(v);
+      context.constants.push_back(constant == program_.constants.end() ? nullptr : &constant->second);
+    }
+    context.outputs.resize(step.outputs.size());
+    if (!op->infer(context).ok()) return;
+    for (std::size_t i = 0; i < step.outputs.size(); ++i) {
+      // A declared shape that knows more than inference without data stays.
+      if (step.outputs[i] >= 0 && (context.outputs[i].fully_known() || !type(step.outputs[i]).ranked))
+        type(step.outputs[i]) = context.outputs[i];
+    }
+  }
+
+  void visit(const Step& step) {
+    LayerRow row;
+    row.name = step.name;
+    row.op = step.kind == StepKind::float_op ? "float " + step.node.op : name_of(step.kind);
+    row.note = step.note;
+    if (!step.outputs.empty() && step.outputs[0] >= 0) set_shape(row, type(step.outputs[0]));
+    if (!step.inputs.empty() && step.inputs[0] >= 0) row.activation_bits = bits(step.inputs[0]);
+    const bool makes_codes = step.kind == StepKind::quantize || step.kind == StepKind::threshold;
+    if (makes_codes) row.activation_bits = bits(step.outputs[0]);
+    if (step.kind == StepKind::convolution || step.kind == StepKind::dense) take_weights(row, step);
+    const Epilogue& e = step.epilogue;
+    row.bytes += bytes_of(e.a) + bytes_of(e.b) + bytes_of(e.residual_a) + bytes_of(e.residual_b) +
+                 bytes_of(e.thresholds) + bytes_of(e.direction) + bytes_of(step.min_channels);
+    if (step.kind == StepKind::float_op) take_float(row, step);
+    add_row(result_, std::move(row));
+  }
+
+  void take_weights(LayerRow& row, const Step& step) {
+    const PackedWeights& w = step.weights;
+    row.parameters = w.count;
+    row.weight_bits = w.bits;
+    const std::vector<float> scale(w.plane_scale.begin(), w.plane_scale.end());
+    row.encoding = plane_encoding(scale, {static_cast<float>(w.offset)}, w.bits);
+    row.bytes += static_cast<std::int64_t>(w.plane_bytes()) * w.bits;
+    const ValueType& out = type(step.outputs[0]);
+    const auto positions = [&]() -> std::int64_t {
+      if (!row.ranked) return -1;
+      std::int64_t count = 1;
+      for (std::size_t i = 0; i < row.output_shape.size(); ++i) {
+        if (i == 1) continue;  // channels
+        if (!row.output_shape[i].known()) return -1;
+        count *= row.output_shape[i].value;
+      }
+      return count;
+    };
+    const std::int64_t n = out.ranked ? positions() : -1;
+    row.macs = n < 0 ? -1 : n * w.count;
+  }
+
+  void take_float(LayerRow& row, const Step& step) {
+    for (const std::int32_t v : step.inputs) {
+      const auto constant = program_.constants.find(v);
+      if (constant == program_.constants.end() || !counted_.insert(v).second) continue;
+      const Tensor& tensor = constant->second;
+      row.bytes += static_cast<std::int64_t>(tensor.bytes());
+      if (tensor.rank() > 0 && tensor.dtype() == DType::f32) row.parameters += tensor.count();
+    }
+    if (row.parameters > 0) {
+      row.weight_bits = 32;
+      row.encoding = "float32";
+    }
+    const Op* op = find_op(step.node.domain, step.node.op);
+    if (op == nullptr || !op->macs) return;
+    std::vector<ValueType> inputs, outputs;
+    bool known = true;
+    for (const std::int32_t v : step.inputs) {
+      inputs.push_back(v < 0 ? ValueType{} : type(v));
+      known = known && (v < 0 || inputs.back().fully_known());
+    }
+    for (const std::int32_t v : step.outputs) {
+      outputs.push_back(v < 0 ? ValueType{} : type(v));
+      known = known && (v < 0 || outputs.back().fully_known());
+    }
+    row.macs = known ? op->macs(step.node, inputs, outputs) : -1;
+  }
+
+  const Program& program_;
+  std::vector<ValueType> types_;
+  std::set<std::int32_t> counted_;
+  Inspection result_;
+};
+
+}  // namespace
+
+Inspection inspect_program(const Program& program, const std::map<std::string, Shape>& shapes) {
+  return ProgramInspector(program, shapes).run();
+}
+
+}  // namespace nnq::cli
