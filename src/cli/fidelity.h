@@ -1,0 +1,53 @@
+// How near two models are, value by value: signal-to-quantization-noise of what both make under the same name.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "nnq/tensor.h"
+
+namespace nnq::cli {
+
+/// One value made by both models over all batches seen.
+struct ValueFidelity {
+  std::string name;
+  double sqnr_db = 0;     // 10 log10(signal / noise); infinite when equal, NaN when the signal is zero
+  bool equal = true;      // every element, exactly
+  bool fitted = false;    // codes on one side: compared after the one scale that fits best
+  std::size_t order = 0;  // position in the first model
+};
+
+/// Collects the values of model A batch by batch, then those of B for the same batch.
+class FidelityMeter {
+ public:
+  /// Names are matched exactly, or, codes with real values, without ".quantized" and ".codes".
+  void see_a(const std::string& name, const Tensor& value, bool integer);
+  void see_b(const std::string& name, const Tensor& value, bool integer);
+  /// Forgets the batch's values, keeps the sums.
+  void end_batch();
+  /// Worst first.
+  std::vector<ValueFidelity> result() const;
+  /// The first value of the first model that differs, "" when all agree.
+  std::string first_difference() const;
+  double max_abs_difference(const std::string& name) const;
+
+ private:
+  struct Sums {
+    double aa = 0, bb = 0, ab = 0, noise = 0, largest = 0;
+    bool equal = true, fitted = false;
+    std::size_t order = 0;
+  };
+  struct Seen {
+    Tensor value;
+    bool integer = false;
+  };
+  void match(const std::string& name, const Seen& a, const Tensor& b, bool b_integer);
+
+  std::map<std::string, Seen> batch_;                 // values of A in this batch
+  std::map<std::string, std::string> batch_by_stem_;  // stem -> a name of A
+  std::map<std::string, std::size_t> order_;
+  std::map<std::string, Sums> sums_;
+};
+
+}  // namespace nnq::cli

@@ -1,0 +1,163 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "cli/engine.h"
+#include "cli/fidelity.h"
+#include "cli/table.h"
+#include "cli/verb.h"
+#include "core/progress.h"
+#include "nnq/error.h"
+
+namespace nnq::cli {
+namespace {
+
+double largest_difference(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  if (a.size() != b.size())
+    throw Error("the models have " + std::to_string(a.size()) + " and " + std::to_string(b.size()) + " outputs");
+  double largest = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (a[i].shape() != b[i].shape())
+      throw Error("output " + std::to_string(i) + " is " + to_string(a[i].shape()) + " and " + to_string(b[i].shape()));
+    const std::vector<float> x = a[i].to_float(), y = b[i].to_float();
+    for (std::size_t k = 0; k < x.size(); ++k) {
+      const double difference = std::abs(static_cast<double>(x[k]) - static_cast<double>(y[k]));
+      if (difference > largest) largest = difference;
+    }
+  }
+  return largest;
+}
+
+class Compare final : public Verb {
+ public:
+  std::string name() const override { return "compare"; }
+  std::string summary() const override { return "two models on the same data: agreement, and noise layer by layer"; }
+  std::vector<std::string> examples() const override {
+    return {"nnq compare float.onnx model.nnq --data fashion_mnist",
+            "nnq compare model.onnx model.nnq --data cifar10 --limit 0"};
+  }
+  void options(CLI::App& app) override {
+    app.add_option("A", files_[0], "reference model (.onnx or .nnq)")->required();
+    app.add_option("B", files_[1], "model compared with it")->required();
+    app.add_option("--data", data_, "data set (nnq data)")->required();
+    app.add_option("--split", split_, "train or test")->capture_default_str();
+    app.add_option("--limit", limit_, "samples whose predictions are compared (0: all)")
+        ->capture_default_str()
+        ->check(CLI::NonNegativeNumber);
+    app.add_option("--layer-samples", layer_samples_, "samples on which layers are compared; 0: none")
+        ->capture_default_str()
+        ->check(CLI::Range(0, 10000));
+    app.add_option("--engine", engine_, "auto, torch, program or interpreter")->capture_default_str();
+    app.add_option("--threads", threads_, "threads (0: all cores)")->check(CLI::Range(0, 1024));
+    app.add_option("--min-agreement", least_, "percent of equal predictions required; missed: exit code 1")
+        ->check(CLI::Range(0.0, 100.0));
+    app.add_option("--mean", mean_, "input mean (default: each model's own)")->delimiter(',');
+    app.add_option("--std", std_, "input standard deviation, likewise")->delimiter(',');
+  }
+
+  int run(bool json, nlohmann::ordered_json& document) override {
+    const Split split = parse_split(split_);
+    const LoadedModel models[2] = {load_model(files_[0]), load_model(files_[1])};
+    const Samples samples = load_dataset(data_, split);
+    // The reference's preprocessing serves for a model that has none.
+    auto metadata_b = models[1].metadata();
+    metadata_b.insert(models[0].metadata().begin(), models[0].metadata().end());
+    const Preprocessing preparing[2] = {preprocessing_for(models[0].metadata(), mean_, std_),
+                                        preprocessing_for(metadata_b, mean_, std_)};
+    std::unique_ptr<Engine> engines[2];
+    for (int i = 0; i < 2; ++i)
+      engines[i] = make_engine(models[i].packed ? packed_engine() : engine_, models[i], threads_);
+    const std::int64_t count = sample_count(samples, limit_);
+    std::vector<std::int64_t> predictions[2];
+    for (int i = 0; i < 2; ++i) predictions[i] = predict(*engines[i], models[i], samples, preparing[i], count);
+    FidelityMeter meter;
+    const double largest = compare_layers(models, engines, preparing, samples, meter);
+
+    document["a"] = files_[0];
+    document["b"] = files_[1];
+    document["count"] = count;
+    document["agreement"] = agreement(predictions[0], predictions[1]);
+    document["value_a"] = accuracy(predictions[0], samples);
+    document["value_b"] = accuracy(predictions[1], samples);
+    document["max_abs_difference"] = number(largest);
+    document["layer_samples"] = std::min(layer_samples_, sample_count(samples, 0));
+    document["layers"] = nlohmann::ordered_json::array();
+    for (const ValueFidelity& layer : meter.result())
+      document["layers"].push_back(
+          {{"name", layer.name}, {"sqnr_db", number(layer.sqnr_db)}, {"equal", layer.equal}, {"fitted", layer.fitted}});
+    const std::string first = meter.first_difference();
+    document["first_difference"] = first.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(first);
+    if (!json) print(document, meter);
+    return document["agreement"].get<double>() >= least_ ? done : not_met;
+  }
+
+ private:
+  std::string packed_engine() const { return engine_ == "torch" ? "auto" : engine_; }
+
+  /// JSON has no infinities: null stands for "no noise at all".
+  static nlohmann::ordered_json number(double value) {
+    return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json();
+  }
+
+  /// Largest difference of the outputs over the samples of the layers.
+  double compare_layers(const LoadedModel (&models)[2], const std::unique_ptr<Engine> (&engines)[2],
+                        const Preprocessing (&preparing)[2], const Samples& samples, FidelityMeter& meter) const {
+    std::int64_t batch = 8;
+    for (const LoadedModel& model : models) {
+      const ModelPort port = model.inputs().at(0);
+      if (port.type.ranked && !port.type.shape.empty() && port.type.shape[0].known()) batch = port.type.shape[0].value;
+    }
+    const std::int64_t count = std::min(layer_samples_, sample_count(samples, 0));
+    Progress progress("layers", count);
+    double largest = 0;
+    for (std::int64_t first = 0; first < count; first += batch) {
+      std::vector<std::int64_t> indices(static_cast<std::size_t>(batch));
+      std::iota(indices.begin(), indices.end(), first);
+      for (std::int64_t& index : indices) index = std::min(index, sample_count(samples, 0) - 1);
+      const auto run = [&](int i) {
+        return engines[i]->run(make_batch(models[i], samples, preparing[i], indices),
+                               [&](const std::string& name, const Tensor& value, bool integer) {
+                                 i == 0 ? meter.see_a(name, value, integer) : meter.see_b(name, value, integer);
+                               });
+      };
+      const std::vector<Tensor> a = run(0), b = run(1);
+      largest = std::max(largest, largest_difference(a, b));
+      meter.end_batch();
+      progress.advance(batch);
+    }
+    return largest;
+  }
+
+  void print(const nlohmann::ordered_json& document, const FidelityMeter& meter) const {
+    fmt::print("A {}: {:.2f} %\nB {}: {:.2f} %\n\n", files_[0], document["value_a"].get<double>(), files_[1],
+               document["value_b"].get<double>());
+    bool any_fitted = false;
+    Table table({{"value, worst first"}, {"SQNR dB", Table::Align::right}, {"equal"}});
+    for (const ValueFidelity& layer : meter.result()) {
+      any_fitted = any_fitted || layer.fitted;
+      const std::string db = std::isfinite(layer.sqnr_db) ? fixed(layer.sqnr_db, 1) + (layer.fitted ? "*" : " ") : "- ";
+      table.row({layer.name, db, layer.equal ? "yes" : "no"});
+    }
+    fmt::print("{}", table.text());
+    if (any_fitted) fmt::print("* codes against real values, after the one scale that fits best\n");
+    fmt::print("\npredictions of {} samples agree: {:.2f} %\nlargest difference of an output: {:.6g} ({} samples)\n",
+               grouped(document["count"].get<std::int64_t>()), document["agreement"].get<double>(),
+               document["max_abs_difference"].is_null() ? NAN : document["max_abs_difference"].get<double>(),
+               document["layer_samples"].get<std::int64_t>());
+    const std::string first = meter.first_difference();
+    fmt::print("first difference: {}\n", first.empty() ? "none" : first);
+  }
+
+  std::string files_[2], data_, split_ = "test", engine_ = "auto";
+  std::int64_t limit_ = 1000, layer_samples_ = 16;
+  int threads_ = 0;
+  double least_ = 0;
+  std::vector<float> mean_, std_;
+};
+
+}  // namespace
+}  // namespace nnq::cli
+
+NNQ_VERB(compare) { return std::make_unique<nnq::cli::Compare>(); }
