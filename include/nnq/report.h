@@ -12,8 +12,9 @@ namespace nnq {
 struct RunSummary {
   std::string name;  // the directory's name
   std::filesystem::path folder;
-  std::filesystem::path model, packed;  // as recorded; empty when the run made none
-  double value = 0, float_value = 0;    // metric on the test split, percent
+  std::filesystem::path model, packed;  // as recorded, or beside result.json; empty when the run made none
+  std::filesystem::path float_model;  // what it started from (.onnx): "float_model" of result.json, float.onnx, or none
+  double value = 0, float_value = 0;  // metric on the test split, percent
   bool has_value = false, has_float = false;
   std::size_t bytes = 0, float_bytes = 0;
   double seconds = 0;
@@ -27,9 +28,10 @@ RunSummary read_run(const std::filesystem::path& folder);
 /// What `nnq report` measures anew on the packed model, beside what the run recorded.
 struct RunMeasurement {
   bool done = false;
-  double value = 0;          // accuracy of the .nnq on the whole test split, percent
-  std::int64_t count = 0;    // images
-  double milliseconds = 0;   // median a batch-1 image, one thread
+  double value = 0;         // accuracy of the .nnq on the whole test split, percent
+  std::int64_t count = 0;   // images
+  double milliseconds = 0;  // median a batch-1 image, one thread
+  bool has_agreement = false;
   double agreement = 0;      // percent of predictions equal to the training simulation's
   std::string threads_text;  // "1 thread, avx512"
 };

@@ -136,9 +136,10 @@ std::string table(const std::vector<RunSummary>& runs, const std::vector<RunMeas
                ? fmt::format("<td class='n'>{:.1f}x</td>",
                              static_cast<double>(run.float_bytes) / static_cast<double>(run.bytes))
                : "<td></td>";
-    out += measured ? fmt::format("<td class='n'>{:.3f}</td><td class='n'>{:.2f}</td></tr>",
-                                  measurements[r].milliseconds, measurements[r].agreement)
-                    : "<td></td><td></td></tr>";
+    out += measured ? fmt::format("<td class='n'>{:.3f}</td>", measurements[r].milliseconds) : "<td></td>";
+    out += measured && measurements[r].has_agreement
+               ? fmt::format("<td class='n'>{:.2f}</td></tr>", measurements[r].agreement)
+               : "<td></td></tr>";
   }
   return out + "</tbody></table>";
 }

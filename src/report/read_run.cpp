@@ -21,6 +21,15 @@ std::string string_of(const json& object, const char* key) {
   return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
 }
 
+/// A file of the run as recorded (relative to where the run was started); a run that moved has it in its own folder.
+std::filesystem::path file_of(const std::filesystem::path& folder, const std::string& recorded) {
+  if (recorded.empty()) return {};
+  const std::filesystem::path beside = folder / std::filesystem::path(recorded).filename();
+  std::error_code ignored;
+  if (!std::filesystem::exists(recorded, ignored) && std::filesystem::exists(beside, ignored)) return beside;
+  return recorded;
+}
+
 json parse_file(const std::filesystem::path& file) {
   std::ifstream in(file);
   if (!in) throw Error("cannot be read", file.string(), "is this the directory of a finished run?");
@@ -36,8 +45,12 @@ RunSummary read_run(const std::filesystem::path& folder) {
   run.folder = folder;
   run.name = folder.filename().empty() ? folder.parent_path().filename().string() : folder.filename().string();
   const json result = parse_file(folder / "result.json");
-  run.model = string_of(result, "model");
-  run.packed = string_of(result, "packed");
+  run.model = file_of(folder, string_of(result, "model"));
+  run.packed = file_of(folder, string_of(result, "packed"));
+  run.float_model = file_of(folder, string_of(result, "float_model"));
+  std::error_code ignored;
+  if (run.float_model.empty() && std::filesystem::exists(folder / "float.onnx", ignored))
+    run.float_model = folder / "float.onnx";
   run.value = number(result, "value");
   run.has_value = result.contains("value") && result["value"].is_number();
   run.float_value = number(result, "float_value");
