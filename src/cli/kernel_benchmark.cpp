@@ -84,17 +84,19 @@ double time_binary(const GemmKernels& kernels, const Size& s) {
 }
 
 double time_float(const GemmKernels& kernels, const Size& s) {
-  const std::int64_t panels = (s.rows + panel_width - 1) / panel_width;
-  Buffer<float> w(s.outputs * s.k, 1), columns(s.k * panel_width, 2), bias(s.outputs, 3);
-  for (Buffer<float>* buffer : {&w, &columns, &bias}) std::fill_n(buffer->data(), 16, 0.5F);
-  std::fill_n(w.data(), s.outputs * s.k, 0.25F);  // random bytes hold NaNs and subnormals, which take longer
-  std::fill_n(columns.data(), s.k * panel_width, 0.5F);
-  std::fill_n(bias.data(), s.outputs, 1.0F);
-  Buffer<float> c(s.outputs * panels * panel_width, 4);
+  // One operand comes in panels of 16: positions, or the weights where there are fewer positions than that.
+  const bool turned = s.rows < panel_width;
+  const std::int64_t outputs = turned ? s.rows : s.outputs, columns = turned ? s.outputs : s.rows;
+  const std::int64_t panels = (columns + panel_width - 1) / panel_width;
+  // Random bytes would hold NaNs and subnormals, which take longer.
+  const std::vector<float> w(static_cast<std::size_t>(outputs * s.k), 0.25F);
+  const std::vector<float> right(static_cast<std::size_t>(panels * s.k * panel_width), 0.5F);
+  const std::vector<float> bias(static_cast<std::size_t>(outputs), 1.0F);
+  std::vector<float> c(static_cast<std::size_t>(outputs * panels * panel_width));
   return microseconds([&] {
     for (std::int64_t p = 0; p < panels; ++p)
-      kernels.real(w.data(), s.outputs, s.k, columns.data(), bias.data(), c.data() + p * panel_width,
-                   panels * panel_width);
+      kernels.real(w.data(), outputs, s.k, right.data() + p * s.k * panel_width, bias.data(),
+                   c.data() + p * panel_width, panels * panel_width);
   });
 }
 

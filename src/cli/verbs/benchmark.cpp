@@ -86,10 +86,11 @@ class Benchmark final : public Verb {
                milliseconds, batch, threads_, threads_ == 1 ? "" : "s", repeat_,
                bytes_text(static_cast<double>(session.peak_bytes())));
     if (!verbose_) return;
-    fmt::print("\nkernels that declined:\n");
+    std::string declined;
     for (const StepInfo& step : steps) {
-      for (const std::string& reason : step.refused) fmt::print("  {}: {}\n", step.name, reason);
+      for (const std::string& reason : step.refused) declined += fmt::format("  {}: {}\n", step.name, reason);
     }
+    fmt::print("\nfaster kernels that declined:{}\n{}", declined.empty() ? " none" : "", declined);
   }
 
   std::string file_;

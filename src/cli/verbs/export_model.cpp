@@ -1,7 +1,5 @@
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "cli/models.h"
 #include "cli/table.h"
 #include "cli/verb.h"
@@ -44,10 +42,8 @@ class ExportModel final : public Verb {
     document["bytes"] = bytes;
     document["source_bytes"] = model.bytes;
     if (json) return done;
-    fmt::print("{}: {} bytes, {:.1f}x smaller than {} ({} bytes)\nnext: nnq inspect {}\n", output_,
-               grouped(static_cast<std::int64_t>(bytes)),
-               static_cast<double>(model.bytes) / static_cast<double>(std::max<std::size_t>(bytes, 1)), file_,
-               grouped(static_cast<std::int64_t>(model.bytes)), output_);
+    fmt::print("{}: {} bytes; {} has {}\nnext: nnq inspect {}\n", output_, grouped(static_cast<std::int64_t>(bytes)),
+               file_, grouped(static_cast<std::int64_t>(model.bytes)), output_);
     return done;
   }
 

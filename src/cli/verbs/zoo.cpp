@@ -57,12 +57,10 @@ class Zoo final : public Verb {
 
   static int list(bool json, nlohmann::ordered_json& document) {
     document["networks"] = nlohmann::ordered_json::array();
-    Table table({{"network"}, {"options"}, {"what it is"}});
+    Table table({{"network"}, {"what it is"}});
     for (const ZooEntry& entry : all_zoo()) {
       document["networks"].push_back(to_json(entry));
-      std::string options;
-      for (const ZooParameter& p : entry.parameters) options += (options.empty() ? "" : ", ") + p.name;
-      table.row({entry.name, options, entry.description});
+      table.row({entry.name, entry.description});
     }
     if (!json) fmt::print("{}\nnext: nnq zoo NAME explains one, nnq zoo NAME -o F.onnx writes it\n", table.text());
     return done;
