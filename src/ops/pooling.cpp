@@ -12,7 +12,12 @@ namespace {
 constexpr const char* kAttributes =
     "kernel_shape:I strides:I dilations:I pads:I auto_pad:s ceil_mode:i count_include_pad:i storage_order:i";
 
-Dims kernel_of(const Node& node) { return node.get_ints("kernel_shape"); }
+/// Read in place: get_ints copies, and evaluation allocates nothing.
+Dims kernel_of(const Node& node) {
+  const auto it = node.attributes.find("kernel_shape");
+  const auto* list = it == node.attributes.end() ? nullptr : std::get_if<std::vector<std::int64_t>>(&it->second);
+  return list == nullptr ? Dims() : Dims(*list);
+}
 
 Status infer_pool(InferContext& ctx) {
   const Node& node = ctx.node;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <filesystem>
 #include <string>
@@ -12,6 +13,10 @@
 #include "nnq/nnq.h"
 #include "nnq/version.h"
 #include "runtime/tiny_programs.h"
+
+namespace nnq::test {
+extern std::atomic<std::int64_t> allocations;  // counted by session_test.cpp
+}
 
 namespace nnq {
 namespace {
@@ -127,6 +132,17 @@ TEST(CApi, OutputsStayWhereTheyAreBetweenRunsOfOneShape) {
   EXPECT_EQ(y.dims[0], 2);
   ASSERT_EQ(nnq_session_run(session.get(), &first.tensor, 1, &y, 1), NNQ_OK);
   EXPECT_EQ(scores(y), of_first);
+}
+
+TEST(CApi, FurtherRunsOfOneShapeAllocateNothing) {
+  const SessionHandle session = session_of(load(lenet5_image()));
+  Images images(2);
+  nnq_tensor y = {};
+  ASSERT_EQ(nnq_session_run(session.get(), &images.tensor, 1, &y, 1), NNQ_OK);
+  ASSERT_EQ(nnq_session_run(session.get(), &images.tensor, 1, &y, 1), NNQ_OK);
+  const std::int64_t before = test::allocations;
+  for (int i = 0; i < 5; ++i) ASSERT_EQ(nnq_session_run(session.get(), &images.tensor, 1, &y, 1), NNQ_OK);
+  EXPECT_EQ(test::allocations - before, 0);
 }
 
 TEST(CApi, MetadataAndVersion) {

@@ -16,9 +16,10 @@
 #include "nnq/zoo.h"
 #include "quantize/support.h"
 
-namespace {
-std::atomic<std::int64_t> allocations{0};
+namespace nnq::test {
+std::atomic<std::int64_t> allocations{0};  // c_api_test.cpp reads it too
 }
+using nnq::test::allocations;
 // Counted to prove that a steady state allocates nothing.
 [[gnu::noinline]] void* operator new(std::size_t size) {
   ++allocations;
