@@ -70,7 +70,7 @@ class BatchLoader {
     bool shuffle = false;
     bool drop_last = false;
     std::uint64_t seed = 1;
-    Augmentation augmentation;
+    Augmentation augmentation = {};
   };
   struct Batch {
     Tensor images;  // f32 [n, C, H, W]

@@ -10,13 +10,13 @@
 namespace nnq {
 namespace {
 
-/// Words of each line with "<eos>" behind it, or the bytes' characters (UTF-8 sequences whole).
+/// Words of each line with "<eos>" behind it, or the characters (UTF-8 sequences whole, bytes that begin none alone).
 std::vector<std::string> units(std::string_view text, bool characters) {
   std::vector<std::string> out;
   if (characters) {
     for (std::size_t i = 0; i < text.size();) {
       const auto lead = static_cast<unsigned char>(text[i]);
-      const std::size_t length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+      const std::size_t length = lead < 0xc0 || lead > 0xf7 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
       out.emplace_back(text.substr(i, length));
       i += length;
     }

@@ -66,7 +66,8 @@ Samples from_npy(const std::string& spec) {
                     " do not belong together",
                 spec);
   }
-  if (size_of(labels.dtype()) == 0 || labels.dtype() == DType::f32 || labels.dtype() == DType::f64)
+  if (size_of(labels.dtype()) == 0 || labels.dtype() == DType::f32 || labels.dtype() == DType::f64 ||
+      labels.dtype() == DType::f16)
     throw Error("labels must be integers", spec.substr(comma + 1));
   samples.labels = labels.cast(DType::i64);
   std::int64_t most = -1;

@@ -73,13 +73,20 @@ std::vector<fs::path> sorted_entries(const fs::path& folder, bool directories) {
 
 Samples samples_from_folders(const fs::path& given, Split split) {
   if (!fs::is_directory(given)) throw Error("is not a directory", given.string(), "expected FOLDER/class/name.png");
-  const fs::path part = given / (split == Split::test ? "test" : "train");
-  const fs::path folder = fs::is_directory(part) ? part : given;
+  const bool has_splits = fs::is_directory(given / "train") || fs::is_directory(given / "test");
+  const fs::path folder = has_splits ? given / (split == Split::test ? "test" : "train") : given;
+  if (!fs::is_directory(folder)) throw Error("there is no such split", folder.string(), "expected a directory");
   Samples samples;
+  // Labels are positions in the training images' list of classes, whichever split is read.
+  for (const fs::path& class_folder :
+       sorted_entries(fs::is_directory(given / "train") ? given / "train" : folder, true))
+    samples.classes.push_back(class_folder.filename().string());
   std::vector<std::uint8_t> pixels;
   std::vector<std::int64_t> labels;
   Pixels first;
   for (const fs::path& class_folder : sorted_entries(folder, true)) {
+    const auto known = std::find(samples.classes.begin(), samples.classes.end(), class_folder.filename().string());
+    if (known == samples.classes.end()) throw Error("is not a class of the training images", class_folder.string());
     for (const fs::path& file : sorted_entries(class_folder, false)) {
       Pixels image = read_image(file);
       if (labels.empty()) first = image;
@@ -89,9 +96,8 @@ Samples samples_from_folders(const fs::path& given, Split split) {
                     file.string(), "all images of a set must have one size");
       }
       pixels.insert(pixels.end(), image.chw.begin(), image.chw.end());
-      labels.push_back(static_cast<std::int64_t>(samples.classes.size()));
+      labels.push_back(known - samples.classes.begin());
     }
-    samples.classes.push_back(class_folder.filename().string());
   }
   if (labels.empty()) throw Error("holds no images", folder.string(), "expected FOLDER/class/name.png");
   samples.images = Tensor::of<std::uint8_t>(

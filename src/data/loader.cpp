@@ -132,6 +132,7 @@ BatchLoader::BatchLoader(BatchLoader&&) noexcept = default;
 std::int64_t BatchLoader::batches() const { return state_->batch_count; }
 
 void BatchLoader::start(std::int64_t epoch, std::int64_t first) {
+  if (first < 0) throw Error("an epoch cannot start before its first batch");
   state_->halt();
   state_->finished = false;
   state_->producer = std::thread([state = state_.get(), epoch, first] { state->produce(epoch, first); });

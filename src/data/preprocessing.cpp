@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 
 #include "nnq/dataset.h"
 #include "nnq/error.h"
@@ -44,10 +45,23 @@ std::map<std::string, std::string> Preprocessing::to_metadata() const {
 
 Preprocessing Preprocessing::from_metadata(const std::map<std::string, std::string>& metadata) {
   Preprocessing p;
-  const auto to_floats = [](const std::vector<double>& v) { return std::vector<float>(v.begin(), v.end()); };
-  if (const auto v = numbers(metadata, "nnq.input.mean"); !v.empty()) p.mean = to_floats(v);
-  if (const auto v = numbers(metadata, "nnq.input.std"); !v.empty()) p.std = to_floats(v);
-  for (const double v : numbers(metadata, "nnq.input.size")) p.size.push_back(static_cast<std::int64_t>(v));
+  const auto to_floats = [&](const std::string& key, std::vector<float>& to) {
+    const std::vector<double> values = numbers(metadata, key);
+    if (values.empty()) return;
+    to.clear();
+    for (const double v : values) {
+      if (std::abs(v) > static_cast<double>(std::numeric_limits<float>::max()))
+        throw Error(fmt::format("{} does not fit float32", v), "metadata " + key);
+      to.push_back(static_cast<float>(v));
+    }
+  };
+  to_floats("nnq.input.mean", p.mean);
+  to_floats("nnq.input.std", p.std);
+  for (const double v : numbers(metadata, "nnq.input.size")) {
+    if (!(v >= 1 && v <= 1e9) || v != std::floor(v))
+      throw Error(fmt::format("{} is not a size", v), "metadata nnq.input.size");
+    p.size.push_back(static_cast<std::int64_t>(v));
+  }
   for (const float s : p.std) {
     if (!(s > 0)) throw Error("a standard deviation must be above 0", "metadata nnq.input.std");
   }
