@@ -140,7 +140,8 @@ std::vector<Parameter> Executor::parameters() {
   state_->mark_trainable();
   std::vector<Parameter> parameters;
   for (Variable& variable : state_->plan->variables) {
-    Parameter parameter{variable.name, &variable.tensor, variable.decay, variable.trainable, 1, variable.quantizer};
+    Parameter parameter{variable.name, &variable.tensor, variable.decay, variable.trainable, 1, variable.quantizer,
+                        false};
     if (variable.quantizer != nullptr)
       parameter.learning_rate_scale = variable.quantizer->learning_rate_scale(variable.tensor);
     parameters.push_back(std::move(parameter));
@@ -150,7 +151,7 @@ std::vector<Parameter> Executor::parameters() {
     for (const StateEntry& entry : placed.quantizer->state())
       if (entry.tensor->defined())
         parameters.push_back(
-            {state_name(node, entry), entry.tensor, false, entry.trainable, entry.learning_rate_scale, nullptr});
+            {state_name(node, entry), entry.tensor, false, entry.trainable, entry.learning_rate_scale, nullptr, true});
   }
   return parameters;
 }

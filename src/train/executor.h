@@ -21,6 +21,7 @@ struct Parameter {
   bool trainable = true;  // false: running statistics and other buffers (saved, not optimised)
   double learning_rate_scale = 1;
   Quantizer* weight_quantizer = nullptr;  // the quantizer on this weight, for after_step
+  bool quantizer_state = false;           // belongs to a quantizer, not to a layer
 };
 
 class Executor {

@@ -1,0 +1,228 @@
+#include "train/optimizer.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/text.h"
+#include "nnq/error.h"
+#include "train/ap2.h"
+#include "train/element_loops.h"
+
+namespace nnq::train {
+namespace {
+
+constexpr float kShiftEpsilon = 0x1p-27f;  // BNN, shift-based AdaMax
+
+/// What one step does to one parameter, in float32.
+struct Rule {
+  float rate = 0, decay = 0, shrink = 1 /* decoupled decay */, momentum = 0, beta1 = 0, one_minus_beta1 = 0, beta2 = 0,
+        one_minus_beta2 = 0, root_factor = 1, epsilon = 0;
+};
+
+/// Memory of one parameter: value, gradient and up to two state tensors, element i of each belonging together.
+struct Memory {
+  float* w;
+  const float* g;
+  float* m;
+  float* v;
+};
+
+void sgd(const Memory& x, std::int64_t begin, std::int64_t end, const Rule& r, bool nesterov) {
+  for (std::int64_t i = begin; i < end; ++i) {
+    const float d = x.g[i] + r.decay * x.w[i];
+    const float m = r.momentum * x.m[i] + d;
+    x.m[i] = m;
+    x.w[i] -= r.rate * (nesterov ? d + r.momentum * m : m);
+  }
+}
+
+void adam(const Memory& x, std::int64_t begin, std::int64_t end, const Rule& r) {
+  for (std::int64_t i = begin; i < end; ++i) {
+    const float d = x.g[i] + r.decay * x.w[i];
+    const float m = r.beta1 * x.m[i] + r.one_minus_beta1 * d;
+    const float v = r.beta2 * x.v[i] + r.one_minus_beta2 * d * d;
+    x.m[i] = m;
+    x.v[i] = v;
+    x.w[i] = x.w[i] * r.shrink - r.rate * (m / (std::sqrt(v) * r.root_factor + r.epsilon));
+  }
+}
+
+void adamax(const Memory& x, std::int64_t begin, std::int64_t end, const Rule& r) {
+  for (std::int64_t i = begin; i < end; ++i) {
+    const float d = x.g[i] + r.decay * x.w[i];
+    const float m = r.beta1 * x.m[i] + r.one_minus_beta1 * d;
+    const float v = std::max(r.beta2 * x.v[i], std::fabs(d) + r.epsilon);
+    x.m[i] = m;
+    x.v[i] = v;
+    x.w[i] -= r.rate * (m / v);
+  }
+}
+
+void shift_adamax(const Memory& x, std::int64_t begin, std::int64_t end, const Rule& r) {
+  for (std::int64_t i = begin; i < end; ++i) {
+    const float d = x.g[i] + r.decay * x.w[i];
+    const float m = r.beta1 * x.m[i] + r.one_minus_beta1 * d;
+    const float v = ap2(std::max(r.beta2 * x.v[i], std::fabs(d))) + kShiftEpsilon;
+    x.m[i] = m;
+    x.v[i] = v;
+    x.w[i] -= r.rate * (m / v);
+  }
+}
+
+void check(const OptimizerOptions& o) {
+  static const std::vector<std::string> known{"sgd", "adam", "adamw", "adamax", "shift_adamax"};
+  const std::string where = "optimizer '" + o.kind + "'";
+  if (std::find(known.begin(), known.end(), o.kind) == known.end())
+    throw Error("is not known", where, suggestion(o.kind, known));
+  NNQ_CHECK(o.learning_rate >= 0 && std::isfinite(o.learning_rate), "the learning rate must be a number, 0 or more",
+            where);
+  NNQ_CHECK(o.momentum >= 0 && o.momentum < 1, "the momentum must be in 0 .. 1, 1 excluded", where);
+  NNQ_CHECK(o.beta1 >= 0 && o.beta1 < 1 && o.beta2 >= 0 && o.beta2 < 1, "betas must be in 0 .. 1, 1 excluded", where);
+  NNQ_CHECK(o.epsilon > 0 && o.weight_decay >= 0 && o.state_learning_rate >= 0,
+            "epsilon must be above 0, weight decay and the state's learning rate 0 or more", where);
+}
+
+}  // namespace
+
+struct Optimizer::State {
+  struct Slot {
+    at::Tensor m, v;
+  };
+  OptimizerOptions options;
+  std::int64_t steps = 0;
+  std::map<std::string, Slot> slots;
+  std::map<std::string, Tensor> saved;  // restored, not yet taken up by its parameter
+
+  bool has_second() const { return options.kind != "sgd"; }
+  const char* first_name() const { return has_second() ? "mean/" : "momentum/"; }
+
+  Rule rule(const Parameter& parameter, double learning_rate) const;
+  at::Tensor make(const std::string& name, const at::Tensor& like);
+  Slot& slot(const Parameter& parameter, const at::Tensor& values);
+  void update(const Parameter& parameter, double learning_rate);
+};
+
+Rule Optimizer::State::rule(const Parameter& p, double learning_rate) const {
+  const OptimizerOptions& o = options;
+  const double scale = p.learning_rate_scale * (p.quantizer_state ? o.state_learning_rate : 1);
+  const double decay = p.decay ? o.weight_decay : 0;
+  const double t = static_cast<double>(steps);
+  const double bias1 = 1 - std::pow(o.beta1, t), bias2 = 1 - std::pow(o.beta2, t);
+  double rate = learning_rate * scale;
+  if (o.kind == "shift_adamax") {
+    rate = static_cast<double>(ap2(static_cast<float>(learning_rate / bias1))) * scale;
+  } else if (o.kind != "sgd") {
+    rate /= bias1;
+  }
+  Rule r;
+  r.rate = static_cast<float>(rate);
+  r.decay = static_cast<float>(o.kind == "adamw" ? 0 : decay);
+  r.shrink = static_cast<float>(o.kind == "adamw" ? 1 - learning_rate * scale * decay : 1);
+  r.momentum = static_cast<float>(o.momentum);
+  r.beta1 = static_cast<float>(o.beta1);
+  r.one_minus_beta1 = static_cast<float>(1 - o.beta1);
+  r.beta2 = static_cast<float>(o.beta2);
+  r.one_minus_beta2 = static_cast<float>(1 - o.beta2);
+  r.root_factor = static_cast<float>(1 / std::sqrt(bias2));
+  r.epsilon = static_cast<float>(o.epsilon);
+  return r;
+}
+
+at::Tensor Optimizer::State::make(const std::string& name, const at::Tensor& like) {
+  const auto it = saved.find(name);
+  if (it == saved.end()) return at::zeros_like(like);
+  at::Tensor tensor = to_torch(it->second);
+  NNQ_CHECK(tensor.sizes() == like.sizes() && tensor.scalar_type() == at::kFloat,
+            "has shape " + to_string(it->second.shape()) + ", its parameter " + to_string(like.sizes().vec()),
+            "optimizer state '" + name + "'");
+  saved.erase(it);
+  return at::empty_like(like).copy_(tensor);
+}
+
+Optimizer::State::Slot& Optimizer::State::slot(const Parameter& parameter, const at::Tensor& values) {
+  const auto [it, fresh] = slots.try_emplace(parameter.name);
+  Slot& slot = it->second;
+  if (fresh) {
+    slot.m = make(first_name() + parameter.name, values);
+    if (has_second()) slot.v = make("scale/" + parameter.name, values);
+  }
+  return slot;
+}
+
+void Optimizer::State::update(const Parameter& parameter, double learning_rate) {
+  NNQ_CHECK(parameter.tensor->scalar_type() == at::kFloat, "only float32 parameters are trained",
+            "parameter '" + parameter.name + "'");
+  const at::Tensor values = dense(parameter.tensor->detach());
+  at::Tensor gradient = parameter.tensor->grad();
+  if (gradient.strides() != values.strides() || gradient.scalar_type() != at::kFloat)
+    gradient = at::empty_like(values).copy_(gradient);
+  const Slot& own = slot(parameter, values);
+  const Memory memory{values.data_ptr<float>(), gradient.data_ptr<float>(), own.m.data_ptr<float>(),
+                      has_second() ? own.v.data_ptr<float>() : nullptr};
+  const Rule r = rule(parameter, learning_rate);
+  at::parallel_for(0, values.numel(), kChunk, [&](std::int64_t begin, std::int64_t end) {
+    if (options.kind == "sgd") return sgd(memory, begin, end, r, options.nesterov);
+    if (options.kind == "adamax") return adamax(memory, begin, end, r);
+    if (options.kind == "shift_adamax") return shift_adamax(memory, begin, end, r);
+    adam(memory, begin, end, r);
+  });
+  if (!values.is_alias_of(*parameter.tensor)) parameter.tensor->copy_(values);
+}
+
+Optimizer::Optimizer(const OptimizerOptions& options) : state_(std::make_unique<State>()) {
+  check(options);
+  state_->options = options;
+}
+
+Optimizer::~Optimizer() = default;
+Optimizer::Optimizer(Optimizer&&) noexcept = default;
+
+void Optimizer::step(const std::vector<Parameter>& parameters, double learning_rate) {
+  const at::NoGradGuard no_gradient;
+  ++state_->steps;
+  for (const Parameter& parameter : parameters) {
+    if (!parameter.trainable || !parameter.tensor->grad().defined()) continue;
+    state_->update(parameter, learning_rate);
+    if (parameter.weight_quantizer != nullptr) parameter.weight_quantizer->after_step(*parameter.tensor);
+  }
+}
+
+std::int64_t Optimizer::steps() const { return state_->steps; }
+
+std::map<std::string, Tensor> Optimizer::state() const {
+  std::map<std::string, Tensor> tensors = state_->saved;
+  for (const auto& [name, slot] : state_->slots) {
+    tensors[state_->first_name() + name] = from_torch(slot.m);
+    if (slot.v.defined()) tensors["scale/" + name] = from_torch(slot.v);
+  }
+  return tensors;
+}
+
+void Optimizer::restore(std::int64_t steps, const std::map<std::string, Tensor>& state) {
+  state_->steps = steps;
+  state_->slots.clear();
+  state_->saved = state;
+}
+
+double clip_gradients(const std::vector<Parameter>& parameters, double max_norm) {
+  const at::NoGradGuard no_gradient;
+  double sum = 0;
+  for (const Parameter& parameter : parameters) {
+    if (!parameter.trainable || !parameter.tensor->grad().defined()) continue;
+    const double norm = parameter.tensor->grad().norm().item<double>();
+    NNQ_CHECK(std::isfinite(norm), "the gradient is not finite", "parameter '" + parameter.name + "'",
+              "a lower learning rate may help");
+    sum += norm * norm;
+  }
+  const double norm = std::sqrt(sum);
+  if (max_norm > 0 && norm > max_norm)
+    for (const Parameter& parameter : parameters)
+      if (parameter.trainable && parameter.tensor->grad().defined())
+        parameter.tensor->mutable_grad().mul_(max_norm / norm);
+  return norm;
+}
+
+}  // namespace nnq::train

@@ -1,0 +1,62 @@
+// One training run in memory: what train_graph drives batch by batch. Holds no files.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "train/checkpoint.h"
+#include "train/executor.h"
+#include "train/optimizer.h"
+#include "train/trainer.h"
+
+namespace nnq::train {
+
+class Training {
+ public:
+  /// Throws nnq::Error for options that do not fit. With `from`, goes on where that checkpoint was made. Keeps
+  /// references to samples and options.
+  Training(const Graph& graph, const Samples& samples, const Preprocessing& preprocessing, const TrainOptions& options,
+           const Checkpoint* from);
+
+  /// Trains on the next batch; false when the epoch has no more. Throws nnq::Error naming the tensor when the loss or a
+  /// gradient is not finite.
+  bool step();
+  /// Ends the epoch: its report, without validation. Throws nnq::Error naming a parameter that is not finite.
+  EpochReport finish_epoch();
+
+  std::int64_t batches() const { return loader_.batches(); }
+  std::int64_t batches_done() const { return batch_; }
+  double mean_loss() const;
+  double accuracy() const;  // percent
+
+  /// The network as it would be handed out now: averaged weights when there is averaging.
+  Graph graph() const;
+  /// Weights and counters of this run; history and best weights are train_graph's.
+  Checkpoint checkpoint();
+  /// Scores of the finished epochs, higher is better; the plateau schedule looks at them.
+  void set_scores(std::vector<double> scores) { scores_ = std::move(scores); }
+
+ private:
+  void restore(const Checkpoint& from);
+  void start_average();
+  void move_average(const std::vector<Parameter>& parameters);
+  double learning_rate(std::int64_t batch) const;
+  [[noreturn]] void explain(const at::Tensor& images, const std::string& what);
+
+  const TrainOptions& options_;
+  Executor executor_;
+  BatchLoader loader_;
+  Optimizer optimizer_;
+  std::string input_;
+  std::map<std::string, at::Tensor> average_;
+  std::vector<double> scores_;
+  std::int64_t epoch_ = 0, batch_ = 0, step_ = 0;
+  bool loading_ = false;  // the loader runs in epoch_
+  double loss_sum_ = 0, seconds_ = 0;
+  std::int64_t correct_ = 0, seen_ = 0;
+};
+
+}  // namespace nnq::train
