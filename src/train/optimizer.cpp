@@ -72,6 +72,16 @@ void shift_adamax(const Memory& x, std::int64_t begin, std::int64_t end, const R
   }
 }
 
+/// Adam's steps have the size of the rate whatever the gradient is, but a quantizer's step size may be 0.01: a few of
+/// them would cross zero. So the rate of such state is relative to its values (their root mean square), as in Adafactor
+/// (Shazeer, Stern 2018, arXiv:1804.04235, sec. 8).
+double relative_rate(const at::Tensor& state) {
+  const at::Tensor values = state.detach().to(at::kDouble).contiguous();
+  double sum = 0;
+  for (std::int64_t i = 0; i < values.numel(); ++i) sum += values.data_ptr<double>()[i] * values.data_ptr<double>()[i];
+  return std::max(std::sqrt(sum / static_cast<double>(std::max<std::int64_t>(values.numel(), 1))), 1e-3);
+}
+
 void check(const OptimizerOptions& o) {
   static const std::vector<std::string> known{"sgd", "adam", "adamw", "adamax", "shift_adamax"};
   const std::string where = "optimizer '" + o.kind + "'";
@@ -107,7 +117,8 @@ struct Optimizer::State {
 
 Rule Optimizer::State::rule(const Parameter& p, double learning_rate) const {
   const OptimizerOptions& o = options;
-  const double scale = p.learning_rate_scale * (p.quantizer_state ? o.state_learning_rate : 1);
+  double scale = p.learning_rate_scale;
+  if (p.quantizer_state) scale *= o.state_learning_rate * (has_second() ? relative_rate(*p.tensor) : 1);
   const double decay = p.decay ? o.weight_decay : 0;
   const double t = static_cast<double>(steps);
   const double bias1 = 1 - std::pow(o.beta1, t), bias2 = 1 - std::pow(o.beta2, t);

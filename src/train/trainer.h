@@ -21,7 +21,8 @@ struct OptimizerOptions {
   bool nesterov = false;
   double weight_decay = 0;  // not on biases, normalisation and quantizer state
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
-  double state_learning_rate = 1;  // factor on the learning rate of quantizer state
+  /// Factor on the learning rate of quantizer state. The Adam kinds step relative to the state's own size: 0.01 is 1 %.
+  double state_learning_rate = 1;
 };
 
 struct ScheduleOptions {
@@ -41,7 +42,7 @@ struct TrainOptions {
   std::string loss = "cross_entropy";  // cross_entropy, squared_hinge (BNN sheet)
   double label_smoothing = 0;
   double clip_gradient_norm = 0;  // 0: no clipping
-  double ema = 0;                 // share of the old average kept a step; 0: no averaging
+  double ema = 0;                 // share of the old average kept a step (less in the first steps); 0: no averaging
   std::int64_t early_stop = 0;    // epochs without improvement; 0: never
   bool keep_best = true;  // end with the epoch that was best on validation (needs a validation set), else with the last
   std::uint64_t seed = 1;
@@ -65,7 +66,8 @@ struct TrainResult {
 /// Trains `graph` on `samples`. Checkpoints go to `checkpoint_folder` after every epoch and on interruption,
 /// atomically; with `resume` training goes on from there with bit-identical results to an uninterrupted run. Validation
 /// measures the frozen graph when there are quantizers: the number is the deployed one. Throws nnq::Error when the loss
-/// is not finite, naming the tensor that went first; the last checkpoint stays.
+/// is not finite, naming the tensor that went first; the last checkpoint stays. `on_epoch` comes before the epoch's
+/// checkpoint, so a killed and resumed run may report that epoch again.
 TrainResult train_graph(const Graph& graph, const Samples& samples, const Samples* validation,
                         const Preprocessing& preprocessing, const TrainOptions& options,
                         const std::filesystem::path& checkpoint_folder, bool resume,

@@ -139,8 +139,8 @@ void Training::explain(const at::Tensor& images, const std::string& what) {
   const std::string when =
       "epoch " + std::to_string(epoch_ + 1) + ", batch " + std::to_string(batch_ + 1) + ": " + what;
   const std::string hint = "a lower learning rate or clipped gradients may help";
-  for (const Parameter& p : executor_.parameters())
-    if (!finite(*p.tensor)) throw Error(when, "parameter '" + p.name + "' is not finite", hint);
+  for (const Parameter& p : executor_.parameters())  // running statistics are a consequence of this very batch
+    if (p.trainable && !finite(*p.tensor)) throw Error(when, "parameter '" + p.name + "' is not finite", hint);
   executor_.set_step(step_);
   std::string first;
   executor_.forward({{input_, images}}, true, [&](const std::string& name, const at::Tensor& value) {

@@ -117,6 +117,17 @@ TEST(Optimizer, RatesAreScaledByParameterAndForQuantizerState) {
   EXPECT_NEAR(shift.step(0.03F, 0x1p-10), 3 * -0.00075, 1e-8);
 }
 
+TEST(Optimizer, AdamMovesQuantizerStateRelativeToItsSize) {
+  OptimizerOptions adam = of("adam");
+  adam.state_learning_rate = 0.5;
+  Subject s(adam, 0.02F);
+  s.parameter.quantizer_state = true;
+  EXPECT_NEAR(s.step(7, 0.1), 0.02 * (1 - 0.1 * 0.5), 1e-7);
+  Subject zero(adam, 0);  // is not stuck at zero
+  zero.parameter.quantizer_state = true;
+  EXPECT_NEAR(zero.step(-7, 0.1), 0.1 * 0.5 * 1e-3, 1e-9);
+}
+
 TEST(Optimizer, CallsAfterStepOnTheLatentWeight) {
   struct Clip final : Quantizer {
     at::Tensor forward(const at::Tensor& x, bool) override { return x; }
