@@ -12,13 +12,14 @@
 
 namespace {
 
-/// Inputs of the shapes the model declares, zeros; free dimensions (batch, height, width) are taken as 1.
-std::vector<nnq::Tensor> zero_inputs(const nnq::Model& model) {
+/// Inputs of the shapes the model declares, floats 0.5; free dimensions (batch, height, width) are taken as 1.
+std::vector<nnq::Tensor> grey_inputs(const nnq::Model& model) {
   std::vector<nnq::Tensor> inputs;
   for (const nnq::ModelPort& port : model.inputs()) {
     nnq::Shape shape;
     for (const nnq::Dim& dim : port.type.shape) shape.push_back(dim.known() ? dim.value : 1);
-    inputs.emplace_back(port.type.dtype, shape);
+    nnq::Tensor& x = inputs.emplace_back(port.type.dtype, shape);
+    if (port.type.dtype == nnq::DType::f32) std::ranges::fill(x.mutable_values<float>(), 0.5f);
   }
   return inputs;
 }
@@ -27,11 +28,11 @@ std::vector<nnq::Tensor> zero_inputs(const nnq::Model& model) {
 nnq::Status work(const std::shared_ptr<const nnq::Model>& model, std::string& result) {
   std::unique_ptr<nnq::Session> session;
   NNQ_TRY(nnq::Session::create(model, {.threads = 1, .memory_cap = std::size_t{1} << 30}, session));
-  const std::vector<nnq::Tensor> inputs = zero_inputs(*model);
+  const std::vector<nnq::Tensor> inputs = grey_inputs(*model);
   std::vector<nnq::Tensor> outputs;
   for (int i = 0; i < 10; ++i) NNQ_TRY(session->run(inputs, outputs));  // memory is planned once and reused
   for (std::size_t i = 0; i < outputs.size(); ++i) {
-    result += model->outputs()[i].name + " " + name_of(outputs[i].dtype()) + to_string(outputs[i].shape());
+    result += model->outputs()[i].name + " " + nnq::name_of(outputs[i].dtype()) + nnq::to_string(outputs[i].shape());
     if (outputs[i].dtype() == nnq::DType::f32 && outputs[i].count() > 0)
       result += " first value " + std::to_string(outputs[i].as<float>()[0]);
   }

@@ -20,3 +20,9 @@ cmake -S "$source/tests/install/consumer" -B consumer -DCMAKE_PREFIX_PATH="$work
 cmake --build consumer >/dev/null
 consumer/with_runtime
 consumer/with_library
+for example in c cpp; do
+  cmake -S "$source/examples/$example" -B "example_$example" -DCMAKE_PREFIX_PATH="$work/prefix" >/dev/null
+  cmake --build "example_$example" >/dev/null
+done
+example_c/classify lenet5.nnq 0.5
+example_cpp/parallel lenet5.nnq 2
