@@ -8,6 +8,25 @@
 
 namespace nnq {
 
+namespace {
+
+/// Every node that could not be placed reads another such node: going back from one ends on a cycle.
+std::size_t node_of_cycle(const Graph& graph, const GraphIndex& index, const std::vector<bool>& placed) {
+  std::unordered_set<std::size_t> seen;
+  auto at = static_cast<std::size_t>(std::find(placed.begin(), placed.end(), false) - placed.begin());
+  while (seen.insert(at).second) {
+    for (const std::string& input : graph.nodes[at].inputs) {
+      const auto made = index.producer.find(input);
+      if (made == index.producer.end() || placed[static_cast<std::size_t>(made->second)]) continue;
+      at = static_cast<std::size_t>(made->second);
+      break;
+    }
+  }
+  return at;
+}
+
+}  // namespace
+
 std::string Graph::fresh(const std::string& stem) const {
   std::unordered_set<std::string> used;
   for (const GraphInput& input : inputs) used.insert(input.name);
@@ -110,10 +129,9 @@ void Graph::sort() {
       if (--waiting[reader] == 0) ready.push(reader);
     }
   }
-  for (std::size_t i = 0; i < nodes.size(); ++i) {
-    if (!placed[i])
-      throw Error("is part of a cycle", "node '" + nodes[i].name + "'",
-                  "a network must be acyclic; is the file damaged?");
+  if (sorted.size() != nodes.size()) {
+    throw Error("is part of a cycle", "node '" + nodes[node_of_cycle(*this, index, placed)].name + "'",
+                "a network must be acyclic; is the file damaged?");
   }
   nodes = std::move(sorted);
 }

@@ -61,7 +61,11 @@ std::vector<Tensor> interpret(const Graph& graph, const std::map<std::string, Te
     }
   }
   std::vector<Tensor> outputs;
-  for (const std::string& output : graph.outputs) outputs.push_back(values.at(output));
+  for (const std::string& output : graph.outputs) {
+    const auto value = values.find(output);
+    if (value == values.end()) throw Error("nothing makes this graph output", "output '" + output + "'");
+    outputs.push_back(value->second);
+  }
   return outputs;
 }
 

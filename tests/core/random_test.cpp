@@ -25,7 +25,7 @@ TEST(Random, StreamsAreFixed) {
   EXPECT_EQ(named.next(), 0x8fbc5e7212630535ull);
   EXPECT_EQ(Random(1, "split").permutation(10), (std::vector<std::int64_t>{9, 6, 5, 4, 2, 0, 3, 8, 7, 1}));
   Random dice(7);
-  for (const std::uint64_t expected : {3, 0, 7, 3, 8, 8, 4, 5}) EXPECT_EQ(dice.below(10), expected);
+  for (const std::uint64_t expected : {3u, 0u, 7u, 3u, 8u, 8u, 4u, 5u}) EXPECT_EQ(dice.below(10), expected);
   Random gauss(3);
   for (const double expected : {-0.15959928491619552, -2.612693464985697, -1.167000223551063})
     EXPECT_NEAR(gauss.normal(), expected, 1e-14);

@@ -53,7 +53,7 @@ TEST(Preprocessing, BytesAreNormalisedChannelByChannel) {
   ASSERT_EQ(batch.shape(), (Shape{2, 2, 2, 3}));
   const auto pixels = samples.images.values<std::uint8_t>();
   std::size_t at = 0;
-  for (const std::size_t sample : {3, 1}) {
+  for (const std::size_t sample : {3u, 1u}) {
     for (std::size_t c = 0; c < 2; ++c) {
       for (std::size_t i = 0; i < 6; ++i) {
         const auto pixel = static_cast<float>(pixels[sample * 12 + c * 6 + i]);

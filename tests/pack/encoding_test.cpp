@@ -51,7 +51,7 @@ constexpr EncodingKind kinds[] = {EncodingKind::uniform, EncodingKind::bit_plane
 
 TEST(Planes, PackAndUnpackAtOddSizes) {
   for (int bits = 1; bits <= 8; ++bits) {
-    for (const std::size_t count : {0, 1, 7, 8, 9, 63, 64, 65, 1000}) {
+    for (const std::size_t count : {0u, 1u, 7u, 8u, 9u, 63u, 64u, 65u, 1000u}) {
       const Bytes codes = random_codes(count, bits, count);
       const Bytes planes = pack_planes(codes, bits);
       ASSERT_EQ(planes.size(), static_cast<std::size_t>(bits) * ((count + 7) / 8));

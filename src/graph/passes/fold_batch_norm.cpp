@@ -11,7 +11,10 @@ struct Normalization {
 };
 
 bool read(const Graph& graph, const Node& node, Normalization& n) {
-  if (node.inputs.size() != 5 || node.outputs.size() != 1) return false;
+  // Statistics of the batch, or (before opset 9) of every place, are not factors of a channel.
+  if (node.inputs.size() != 5 || node.outputs.size() != 1 || node.get_int("training_mode", 0) != 0 ||
+      node.get_int("spatial", 1) != 1)
+    return false;
   const Tensor* parts[4];
   for (std::size_t i = 0; i < 4; ++i) {
     parts[i] = graph.initializer(node.inputs[i + 1]);
@@ -61,7 +64,8 @@ bool fold_pair(Graph& graph, Node& layer, const Node& norm) {
   if (weight->shape()[static_cast<std::size_t>(axis)] != channels) return false;
   const bool has_bias = layer.inputs.size() > 2 && !layer.inputs[2].empty();
   const Tensor* old = has_bias ? graph.initializer(layer.inputs[2]) : nullptr;
-  if (has_bias && (old == nullptr || old->count() != channels)) return false;
+  if (has_bias && (old == nullptr || old->rank() < 1 || old->count() != channels || old->shape().back() != channels))
+    return false;
   Tensor bias(DType::f32, {channels});
   for (std::size_t c = 0; c < n.factor.size(); ++c) {
     bias.mutable_as<float>()[c] = static_cast<float>(
