@@ -114,6 +114,7 @@ class Checker {
         return check_pads(step.window);
       case StepKind::sum_pool:
         NNQ_REQUIRE(in.kind == ValueKind::codes && out.kind == ValueKind::tensor, "averages codes to a tensor only");
+        NNQ_REQUIRE(step.window.dilation_h == 1 && step.window.dilation_w == 1, "an average has no dilation");
         NNQ_TRY(check_pads(step.window));
         return check_affine(step.epilogue, channels_of(in));
       case StepKind::subsample:

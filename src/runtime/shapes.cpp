@@ -1,5 +1,7 @@
 #include "runtime/shapes.h"
 
+#include <algorithm>
+
 namespace nnq {
 namespace {
 
@@ -21,6 +23,19 @@ Status window_shape(const Window& w, const Shape& input, std::int64_t kernel_h, 
   NNQ_REQUIRE(checked_count(output).has_value(), "the output ", to_string(output), " is too large");
   return {};
 }
+
+/// Every window along an axis must hold a value of the input: dilated taps can step over a small one.
+Status each_window_sees(std::int64_t size, std::int64_t count, std::int64_t kernel, std::int64_t stride,
+                        std::int64_t dilation, std::int64_t before) {
+  for (std::int64_t p = 0; dilation > 1 && p < count; ++p) {
+    const std::int64_t start = p * stride - before, skipped = start < 0 ? (-start + dilation - 1) / dilation : 0;
+    NNQ_REQUIRE(skipped < kernel && start + skipped * dilation < size, "a dilated window steps over an image of ",
+                size);
+  }
+  return {};
+}
+
+constexpr std::int64_t most_summed = ((std::int64_t{1} << 31) - 1) / 255;  // codes whose sum surely fits int32
 
 }  // namespace
 
@@ -48,8 +63,12 @@ Status convolution_shape(const Step& step, const Shape& input, Shape& output) {
 Status pool_shape(const Step& step, const Shape& input, Shape& output) {
   NNQ_REQUIRE(input.size() == 4, "expected an image [n, h, w, c], got shape ", to_string(input));
   const Window& w = step.window;
-  return window_shape(w, input, w.kernel_h == 0 ? input[1] : w.kernel_h, w.kernel_w == 0 ? input[2] : w.kernel_w,
-                      input[3], output);
+  const std::int64_t h = w.kernel_h == 0 ? input[1] : w.kernel_h, x = w.kernel_w == 0 ? input[2] : w.kernel_w;
+  NNQ_TRY(window_shape(w, input, h, x, input[3], output));
+  NNQ_REQUIRE(step.kind != StepKind::sum_pool || (x <= most_summed && h <= most_summed / std::max<std::int64_t>(x, 1)),
+              "the sums of a ", h, " x ", x, " window could overflow 32 bits");
+  NNQ_TRY(each_window_sees(input[1], output[1], h, w.stride_h, w.dilation_h, w.pad_top));
+  return each_window_sees(input[2], output[2], x, w.stride_w, w.dilation_w, w.pad_left);
 }
 
 Status subsample_shape(const Step& step, const Shape& input, Shape& output) {
