@@ -13,7 +13,7 @@ Graph mobilenet(const Values& values, std::uint64_t seed) {
   const std::int64_t channels = values.integer("channels", 1, 1024), size = values.integer("size", 32, 4096),
                      classes = values.integer("classes", 1, 1000000);
   const auto scaled = [&](std::int64_t c) {
-    return std::max<std::int64_t>(8, static_cast<std::int64_t>(std::lround(static_cast<double>(c) * alpha)));
+    return std::max<std::int64_t>(8, static_cast<std::int64_t>(std::floor(static_cast<double>(c) * alpha + 1e-9)));
   };
   Builder b({channels, size, size}, seed);
   std::int64_t in = scaled(32);
