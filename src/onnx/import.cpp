@@ -93,10 +93,18 @@ class Importer {
       if (!node.attributes.emplace(attribute.name(), onnx_format::read_attribute(attribute, external_, where)).second)
         throw Error("attribute '" + attribute.name() + "' appears twice", where);
     }
-    if (find_op(node.domain, node.op) == nullptr)
-      throw Error("operator " + (node.domain.empty() ? "" : node.domain + "::") + node.op + " is not supported", where,
-                  "docs/onnx.md lists the operators; functions of the model are inlined");
+    if (find_op(node.domain, node.op) == nullptr) throw unknown_operator(node, where);
     graph_.nodes.push_back(std::move(node));
+  }
+
+  static Error unknown_operator(const Node& node, const std::string& where) {
+    std::vector<std::string> known;
+    for (const Op* op : all_ops()) {
+      if (op->domain == node.domain) known.push_back(op->name);
+    }
+    const std::string near = nearest(node.op, known);
+    return Error("operator " + (node.domain.empty() ? "" : node.domain + "::") + node.op + " is not supported", where,
+                 (near.empty() ? "" : "did you mean '" + near + "'? ") + "docs/onnx.md lists the operators");
   }
 
   std::string unique_name(const onnx::NodeProto& proto) {

@@ -6,17 +6,21 @@
 namespace nnq::onnx_format {
 namespace {
 
-constexpr std::size_t max_nodes = 1'000'000;
+/// A few hundred bytes can ask for 2^30 nodes, or for a large tensor again and again; what bodies may expand to is
+/// bounded.
+constexpr std::size_t max_inlined_nodes = 100'000;
+constexpr std::size_t max_inlined_bytes = std::size_t{256} << 20;  // beyond twice the size of the functions themselves
 constexpr int max_depth = 32;
 
 class Inliner {
  public:
-  Inliner(const FunctionTable& functions, std::vector<onnx::NodeProto>& out) : functions_(functions), out_(out) {}
+  Inliner(const FunctionTable& functions, std::vector<onnx::NodeProto>& out) : functions_(functions), out_(out) {
+    for (const auto& [name, function] : functions) byte_limit_ += 2 * function->ByteSizeLong();
+  }
 
   void expand(const onnx::NodeProto& node, int depth) {
     const auto it = functions_.find(node.domain() + "::" + node.op_type());
     if (it == functions_.end()) {
-      if (out_.size() >= max_nodes) throw Error(fmt::format("more than {} nodes after inlining functions", max_nodes));
       out_.push_back(node);
       return;
     }
@@ -25,6 +29,14 @@ class Inliner {
   }
 
  private:
+  void count_inlined(const onnx::NodeProto& node) {
+    if (++inlined_nodes_ > max_inlined_nodes)
+      throw Error(fmt::format("more than {} nodes after inlining functions", max_inlined_nodes));
+    inlined_bytes_ += node.ByteSizeLong();
+    if (inlined_bytes_ > byte_limit_)
+      throw Error(fmt::format("more than {} bytes after inlining functions", byte_limit_));
+  }
+
   void call(const onnx::NodeProto& node, const onnx::FunctionProto& function, int depth) {
     const std::string where = "call of function '" + function.name() + "'";
     if (node.input_size() > function.input_size() || node.output_size() > function.output_size())
@@ -47,6 +59,7 @@ class Inliner {
       for (auto& input : *copy.mutable_input()) input = renamed(input);
       for (auto& output : *copy.mutable_output()) output = renamed(output);
       bind_attributes(node, copy);
+      count_inlined(copy);
       expand(copy, depth + 1);
     }
   }
@@ -72,7 +85,7 @@ class Inliner {
 
   const FunctionTable& functions_;
   std::vector<onnx::NodeProto>& out_;
-  std::size_t calls_ = 0;
+  std::size_t calls_ = 0, inlined_nodes_ = 0, inlined_bytes_ = 0, byte_limit_ = max_inlined_bytes;
 };
 
 }  // namespace

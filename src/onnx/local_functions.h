@@ -15,7 +15,8 @@ namespace nnq::onnx_format {
 using FunctionTable = std::map<std::string, const onnx::FunctionProto*>;
 
 /// Expands calls of foreign functions until none is left. Attributes given by reference are filled in; names inside a
-/// body get the call's name in front. Throws nnq::Error on recursion and on expansions beyond a million nodes.
+/// body get the call's name in front. Throws nnq::Error on recursion and on expansions beyond 100,000 nodes or
+/// 256 MiB.
 std::vector<onnx::NodeProto> inline_functions(const google::protobuf::RepeatedPtrField<onnx::NodeProto>& nodes,
                                               const FunctionTable& functions);
 

@@ -88,7 +88,10 @@ Tensor from_external(const TensorProto& proto, const ExternalData& external, DTy
     if (entry.key() == "length") length = number(entry.value(), where);
   }
   const std::filesystem::path file = external_path(location, external, where);
-  const auto total = static_cast<std::int64_t>(std::filesystem::file_size(file));
+  std::error_code error;
+  const auto total = static_cast<std::int64_t>(std::filesystem::file_size(file, error));
+  if (error || !std::filesystem::is_regular_file(file, error))
+    throw Error("external data at '" + location + "' are not in a regular file", where, "refused");
   if (offset > total) throw Error(fmt::format("external data begin at {} in a file of {} bytes", offset, total), where);
   if (length < 0) length = total - offset;
   if (length > total - offset || static_cast<std::size_t>(length) > external.max_bytes)

@@ -1,57 +1,20 @@
 // ONNX Runtime computes from exported files what nnq's interpreter computes from the graphs.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cstdlib>
+#include <sstream>
 
+#include "judge.h"
 #include "networks.h"
 #include "nnq/onnx.h"
-#include "onnx/close.h"
-#include "onnxruntime.h"
 
 namespace nnq::test {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// The graph's outputs by ONNX Runtime, through a file.
-std::vector<Tensor> judged(const Graph& graph, const std::map<std::string, Tensor>& feeds, bool optimize = true) {
-  const fs::path file = fs::path(::testing::TempDir()) / ("nnq_judge_" + std::to_string(::getpid()) + ".onnx");
-  export_onnx(graph, file);
-  std::vector<Tensor> outputs = run_onnxruntime(file, feeds, optimize);
-  fs::remove(file);
-  return outputs;
-}
+std::string zoo_name(const ::testing::TestParamInfo<ZooEntry>& entry) { return entry.param.name; }
 
-std::vector<std::int64_t> predictions(const Tensor& logits) {
-  std::vector<std::int64_t> out;
-  const std::int64_t classes = logits.shape().back();
-  for (std::int64_t i = 0; i < logits.count(); i += classes) {
-    const float* row = logits.as<float>() + i;
-    out.push_back(std::max_element(row, row + classes) - row);
-  }
-  return out;
-}
-
-/// Largest magnitude, which tolerances on logits are relative to.
-double magnitude(const Tensor& t) {
-  double most = 0;
-  for (const float v : t.to_float()) most = std::max(most, std::abs(static_cast<double>(v)));
-  return most;
-}
-
-void expect_close(const std::vector<Tensor>& theirs, const std::vector<Tensor>& ours, double relative) {
-  ASSERT_EQ(theirs.size(), ours.size());
-  for (std::size_t i = 0; i < ours.size(); ++i)
-    EXPECT_EQ(difference_between(theirs[i], ours[i], 0, relative * magnitude(ours[i])), "") << "output " << i;
-}
-
-class Judge : public ::testing::Test {
- protected:
-  void SetUp() override {
-    if (const std::string reason = no_onnxruntime(); !reason.empty()) GTEST_SKIP() << reason;
-  }
-};
 class JudgeZoo : public Judge, public ::testing::WithParamInterface<ZooEntry> {};
 
 TEST_P(JudgeZoo, FloatLogitsAgree) {
@@ -60,22 +23,20 @@ TEST_P(JudgeZoo, FloatLogitsAgree) {
   expect_close(judged(graph, feeds), interpret(graph, feeds), 1e-4);
 }
 
+class JudgeFrozen : public JudgeZoo {};
+
 /// Integer regions give the same integers; what is float around them differs by summation order at most.
-TEST_P(JudgeZoo, FrozenPredictionsAgree) {
-  const bool few = GetParam().name != "resnet20" && GetParam().name != "vgg_small" && GetParam().name != "lenet5";
+TEST_P(JudgeFrozen, PredictionsAgree) {
+  const std::string& name = GetParam().name;
   const Graph network = small_network(GetParam());
   for (const auto& [weights, activations] : {std::pair{4, 4}, {1, 1}, {2, 8}}) {
-    if (few && weights != 4) continue;
-    const Graph graph = frozen_network(network, weights, activations, weights == 2);
-    const auto feeds = feeds_for(graph, 4, 4);
-    const std::vector<Tensor> theirs = judged(graph, feeds), ours = interpret(graph, feeds);
-    expect_close(theirs, ours, 1e-5);
-    EXPECT_EQ(predictions(theirs[0]), predictions(ours[0])) << "W" << weights << "A" << activations;
+    if (weights != 4 && name != "resnet20" && name != "vgg_small" && name != "lenet5") continue;
+    expect_same_predictions(frozen_network(network, weights, activations, weights == 2));
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, JudgeZoo, ::testing::ValuesIn(all_zoo()),
-                         [](const ::testing::TestParamInfo<ZooEntry>& entry) { return entry.param.name; });
+INSTANTIATE_TEST_SUITE_P(All, JudgeZoo, ::testing::ValuesIn(all_zoo()), zoo_name);
+INSTANTIATE_TEST_SUITE_P(All, JudgeFrozen, ::testing::ValuesIn(quick_zoo()), zoo_name);
 
 /// One graph with each own operator: its function body computes what nnq's operator computes, bit for bit.
 Graph own_operators(std::int64_t opset) {
@@ -128,11 +89,15 @@ TEST_F(Judge, FunctionBodiesOfOwnOperatorsHaveTheOperatorsBits) {
   }
 }
 
-/// The folder of real models beside the data; empty when there is none.
+/// The folder of real models beside a folder of NNQ_DATA; empty when there is none.
 fs::path model_folder() {
   const char* data = std::getenv("NNQ_DATA");
-  const fs::path folder = data == nullptr ? fs::path() : fs::path(data) / ".." / "models";
-  return data != nullptr && fs::exists(folder / "cifar10_resnet20.onnx") ? folder : fs::path();
+  std::istringstream folders(data == nullptr ? "" : data);
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    const fs::path models = fs::path(folder) / ".." / "models";
+    if (fs::exists(models / "cifar10_resnet20.onnx")) return models;
+  }
+  return {};
 }
 
 TEST_F(Judge, TheRealResNet20AgreesAsItIsAndExportedAgain) {
