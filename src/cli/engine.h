@@ -25,7 +25,8 @@ class Engine {
 
 /// kind: "torch" (.onnx), "program" (packed runtime; .onnx is lowered), "interpreter" (reference, plain loops), or
 /// "auto": "program" for a .nnq; "torch" for an .onnx, or "program" in builds without the training library.
-/// `model` must outlive the engine. threads 0: all cores.
+/// "graph" never lowers an .onnx: "torch", or "interpreter" in such builds. `model` must outlive the engine. threads 0:
+/// all cores.
 std::unique_ptr<Engine> make_engine(const std::string& kind, const LoadedModel& model, int threads);
 
 /// The classes predicted for the first `count` samples (argmax of the first output, ties to the lowest class), with a

@@ -21,6 +21,14 @@ std::string stem_of(std::string name) {
   return name;
 }
 
+/// Equal shapes, or one of them flattened: then the elements have the same order.
+bool comparable(const Tensor& a, const Tensor& b) {
+  if (a.dtype() == DType::string || b.dtype() == DType::string) return false;
+  const bool flattened = (a.rank() == 2 || b.rank() == 2) && a.rank() > 0 && b.rank() > 0 && a.count() == b.count() &&
+                         a.shape()[0] == b.shape()[0];
+  return flattened || a.shape() == b.shape();
+}
+
 }  // namespace
 
 void FidelityMeter::see_a(const std::string& name, const Tensor& value, bool integer) {
@@ -32,31 +40,27 @@ void FidelityMeter::see_a(const std::string& name, const Tensor& value, bool int
 }
 
 void FidelityMeter::see_b(const std::string& name, const Tensor& value, bool integer) {
-  if (const auto exact = batch_.find(name); exact != batch_.end()) {
-    match(name, exact->second, value, integer);
+  const auto exact = batch_.find(name);
+  if (exact != batch_.end() && exact->second.integer == integer) {
+    if (comparable(exact->second.value, value)) add(sums_[name], exact->second.value, value);
     return;
   }
-  const auto stem = batch_by_stem_.find(stem_of(name));
-  if (stem == batch_by_stem_.end()) return;
-  // Real values of the same stem would have the same name; a stem match is worth something for codes only.
-  const Seen& a = batch_.at(stem->second);
-  if (a.integer != integer) match(stem->second, a, value, integer);
+  const std::string stem = stem_of(name);
+  const auto by_stem = batch_by_stem_.find(stem);
+  if (by_stem == batch_by_stem_.end()) return;
+  const Seen& a = batch_.at(by_stem->second);
+  if (a.integer == integer || !comparable(a.value, value)) return;
+  if (partner_.emplace(stem, name).first->second == name) add(fitted_[by_stem->second], a.value, value);
 }
 
-void FidelityMeter::match(const std::string& name, const Seen& a, const Tensor& b, bool b_integer) {
-  const bool numbers = a.value.dtype() != DType::string && b.dtype() != DType::string;
-  if (!numbers || a.value.shape() != b.shape()) return;
-  const std::vector<float> left = a.value.to_float(), right = b.to_float();
-  Sums& sums = sums_[name];
-  sums.order = order_.at(name);
-  sums.fitted = sums.fitted || a.integer != b_integer;
+void FidelityMeter::add(Sums& sums, const Tensor& a, const Tensor& b) {
+  const std::vector<float> left = a.to_float(), right = b.to_float();
   for (std::size_t i = 0; i < left.size(); ++i) {
     const double x = left[i], y = right[i];
     sums.aa += x * x;
     sums.bb += y * y;
     sums.ab += x * y;
     sums.noise += (x - y) * (x - y);
-    sums.largest = std::max(sums.largest, std::abs(x - y));
     if (!(x == y) && !(std::isnan(x) && std::isnan(y))) sums.equal = false;
   }
 }
@@ -67,13 +71,16 @@ void FidelityMeter::end_batch() {
 }
 
 std::vector<ValueFidelity> FidelityMeter::result() const {
+  constexpr double infinite = std::numeric_limits<double>::infinity();
+  const auto db = [](double signal, double noise) { return noise > 0 ? 10 * std::log10(signal / noise) : infinite; };
   std::vector<ValueFidelity> list;
-  for (const auto& [name, s] : sums_) {
+  for (const auto& [name, s] : sums_)
+    list.push_back({name, s.equal ? infinite : db(s.aa, s.noise), s.equal, /*fitted=*/false, order_.at(name)});
+  for (const auto& [name, s] : fitted_) {
+    if (sums_.contains(name)) continue;
     // With one free scale c the noise |a - c b|^2 is least at c = ab / bb.
-    const double noise = !s.fitted ? s.noise : s.bb > 0 ? std::max(s.aa - s.ab * s.ab / s.bb, 0.0) : s.aa;
-    const double infinite = std::numeric_limits<double>::infinity();
-    const double ratio = noise > 0 ? 10 * std::log10(s.aa / noise) : infinite;
-    list.push_back({name, s.equal ? infinite : ratio, s.equal, s.fitted && !s.equal, s.order});
+    const double noise = s.bb > 0 ? std::max(s.aa - s.ab * s.ab / s.bb, 0.0) : s.aa;
+    list.push_back({name, s.equal ? infinite : db(s.aa, noise), s.equal, /*fitted=*/true, order_.at(name)});
   }
   std::sort(list.begin(), list.end(), [](const ValueFidelity& x, const ValueFidelity& y) {
     return x.sqnr_db != y.sqnr_db ? x.sqnr_db < y.sqnr_db : x.order < y.order;
@@ -82,20 +89,11 @@ std::vector<ValueFidelity> FidelityMeter::result() const {
 }
 
 std::string FidelityMeter::first_difference() const {
-  const std::string* first = nullptr;
-  std::size_t order = 0;
-  for (const auto& [name, s] : sums_) {
-    if (!s.equal && (first == nullptr || s.order < order)) {
-      first = &name;
-      order = s.order;
-    }
+  ValueFidelity first;
+  for (const ValueFidelity& value : result()) {
+    if (!value.equal && (first.name.empty() || value.order < first.order)) first = value;
   }
-  return first == nullptr ? "" : *first;
-}
-
-double FidelityMeter::max_abs_difference(const std::string& name) const {
-  const auto it = sums_.find(name);
-  return it == sums_.end() ? 0 : it->second.largest;
+  return first.name;
 }
 
 }  // namespace nnq::cli

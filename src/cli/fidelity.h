@@ -12,7 +12,7 @@ namespace nnq::cli {
 /// One value made by both models over all batches seen.
 struct ValueFidelity {
   std::string name;
-  double sqnr_db = 0;     // 10 log10(signal / noise); infinite when equal, NaN when the signal is zero
+  double sqnr_db = 0;     // 10 log10(signal / noise); infinite when equal or without noise
   bool equal = true;      // every element, exactly
   bool fitted = false;    // codes on one side: compared after the one scale that fits best
   std::size_t order = 0;  // position in the first model
@@ -30,24 +30,24 @@ class FidelityMeter {
   std::vector<ValueFidelity> result() const;
   /// The first value of the first model that differs, "" when all agree.
   std::string first_difference() const;
-  double max_abs_difference(const std::string& name) const;
 
  private:
   struct Sums {
-    double aa = 0, bb = 0, ab = 0, noise = 0, largest = 0;
-    bool equal = true, fitted = false;
+    double aa = 0, bb = 0, ab = 0, noise = 0;
+    bool equal = true;
     std::size_t order = 0;
   };
   struct Seen {
     Tensor value;
     bool integer = false;
   };
-  void match(const std::string& name, const Seen& a, const Tensor& b, bool b_integer);
+  static void add(Sums& sums, const Tensor& a, const Tensor& b);
 
   std::map<std::string, Seen> batch_;                 // values of A in this batch
   std::map<std::string, std::string> batch_by_stem_;  // stem -> a name of A
   std::map<std::string, std::size_t> order_;
-  std::map<std::string, Sums> sums_;
+  std::map<std::string, std::string> partner_;  // stem -> the value of B that stands for it
+  std::map<std::string, Sums> sums_, fitted_;   // by name of A; fitted_: codes against real values
 };
 
 }  // namespace nnq::cli

@@ -37,7 +37,7 @@ RunMeasurement Measurer::packed(const RunSummary& run, const std::string& data) 
   measured.done = true;
   if (run.model.empty()) return measured;
   const LoadedModel trained = load_model(run.model.string());
-  const std::vector<std::int64_t> simulated = predict(*make_engine("torch", trained, threads_), trained, test,
+  const std::vector<std::int64_t> simulated = predict(*make_engine("graph", trained, threads_), trained, test,
                                                       preprocessing_for(trained.metadata(), {}, {}), measured.count);
   measured.agreement = agreement(deployed, simulated);
   measured.has_agreement = true;

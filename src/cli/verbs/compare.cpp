@@ -49,7 +49,9 @@ class Compare final : public Verb {
     app.add_option("--layer-samples", layer_samples_, "samples on which layers are compared; 0: none")
         ->capture_default_str()
         ->check(CLI::Range(0, 10000));
-    app.add_option("--engine", engine_, "auto, torch, program or interpreter")->capture_default_str();
+    app.add_option("--engine", engine_,
+                   "of an .onnx: graph (as training computes it), torch, program (packed runtime) or interpreter")
+        ->capture_default_str();
     app.add_option("--threads", threads_, "threads (0: all cores)")->check(CLI::Range(0, 1024));
     app.add_option("--min-agreement", least_, "percent of equal predictions required; missed: exit code 1")
         ->check(CLI::Range(0.0, 100.0));
@@ -94,7 +96,7 @@ class Compare final : public Verb {
   }
 
  private:
-  std::string packed_engine() const { return engine_ == "torch" ? "auto" : engine_; }
+  std::string packed_engine() const { return engine_ == "torch" ? "program" : engine_; }
 
   /// JSON has no infinities: null stands for "no noise at all".
   static nlohmann::ordered_json number(double value) {
@@ -150,7 +152,7 @@ class Compare final : public Verb {
     fmt::print("first difference: {}\n", first.empty() ? "none" : first);
   }
 
-  std::string files_[2], data_, split_ = "test", engine_ = "auto";
+  std::string files_[2], data_, split_ = "test", engine_ = "graph";
   std::int64_t limit_ = 1000, layer_samples_ = 16;
   int threads_ = 0;
   double least_ = 0;
