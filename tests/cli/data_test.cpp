@@ -71,6 +71,11 @@ TEST(CliEvaluate, PreprocessingIsTheModelsUnlessGiven) {
   const std::string line = "evaluate " + files.nnq_file() + " --json --data " + files.data();
   const double own = nnq(line).document()["value"].get<double>();
   EXPECT_EQ(nnq(line + " --mean 0.5 --std 0.25").document()["value"].get<double>(), own);
+  const std::string other = files.folder / "other.nnq";
+  ASSERT_EQ(nnq("export " + files.frozen() + " --to nnq --std 1000000 -o " + other).code, 0);
+  const auto metadata = nnq("inspect --json " + other).document()["metadata"];
+  EXPECT_EQ(metadata["nnq.input.mean"], "0.5") << "what is not given stays";
+  EXPECT_EQ(metadata["nnq.input.std"], "1e+06");
   // Everything the same constant: one class for all images.
   EXPECT_NEAR(nnq(line + " --std 1000000").document()["value"].get<double>(), 20, 1);
 }

@@ -36,6 +36,10 @@ class Evaluate final : public Verb {
     const Split split = parse_split(split_);
     const LoadedModel model = load_model(file_);
     const Preprocessing preprocessing = preprocessing_for(model.metadata(), mean_, std_);
+    if (mean_.empty() && std_.empty() && !model.metadata().contains("nnq.input.mean"))
+      fmt::print(stderr,
+                 "nnq evaluate: the model does not say its input normalisation, so pixels go in as 0 .. 1; --mean and "
+                 "--std set it\n");
     const Samples samples = load_dataset(data_, split);
     const std::unique_ptr<Engine> engine = make_engine(engine_, model, threads_);
     const std::int64_t count = sample_count(samples, limit_);
