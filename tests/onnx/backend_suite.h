@@ -85,24 +85,22 @@ inline std::string run_backend_test(const std::filesystem::path& folder, const E
       }
     }
     return sets > 0 ? "" : "no test data";
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {  // LibTorch throws its own
     return error.what();
   }
 }
 
-/// Reasons by "kind/test" from the table under "## Exceptions" of docs/onnx.md.
-inline std::map<std::string, std::string> listed_exceptions() {
+/// Adds the reasons by "kind/test" from the table under "## <heading>" of docs/onnx.md.
+inline void add_exceptions(const std::string& heading, std::map<std::string, std::string>& reasons) {
   std::ifstream page(std::string(NNQ_SOURCE_DIR) + "/docs/onnx.md");
-  std::map<std::string, std::string> reasons;
   bool here = false;
   for (std::string line; std::getline(page, line);) {
-    if (line.starts_with("## ")) here = line == "## Exceptions";
+    if (line.starts_with("## ")) here = line == "## " + heading;
     if (!here || !line.starts_with("| `")) continue;
     const std::size_t end = line.find('`', 3), bar = line.find('|', end);
     std::string reason = line.substr(bar + 1, line.rfind('|') - bar - 1);
     reasons[line.substr(3, end - 3)] = reason.find_first_not_of(' ') == std::string::npos ? "" : reason;
   }
-  return reasons;
 }
 
 struct SuiteResult {
@@ -117,8 +115,10 @@ struct SuiteResult {
 
 /// Runs every test of data/<kind> whose operators are all in `operators` (empty: every test).
 inline SuiteResult run_backend_suite(const std::string& kind, const std::set<std::string>& operators,
-                                     const Executor& execute) {
-  std::map<std::string, std::string> listed = listed_exceptions();
+                                     const Executor& execute,
+                                     const std::vector<std::string>& headings = {"Exceptions"}) {
+  std::map<std::string, std::string> listed;
+  for (const std::string& heading : headings) add_exceptions(heading, listed);
   std::set<std::filesystem::path> folders;
   for (const auto& entry : std::filesystem::directory_iterator(backend_data() / kind)) folders.insert(entry.path());
   SuiteResult result;

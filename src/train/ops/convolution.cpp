@@ -73,14 +73,17 @@ Kernel conv_transpose(const Build& build) {
     if (legal)
       return at::convolution(x, args[1], args.optional(2), sized.strides, pads.begin, sized.dilations, true, extra,
                              groups);
-    const at::Tensor whole =
-        at::convolution(x, args[1], args.optional(2), sized.strides, none, sized.dilations, true, extra, groups);
+    // What an output_shape asks for beyond the kernel's reach is bias alone, so the bias comes last.
+    at::Tensor y = at::convolution(x, args[1], {}, sized.strides, none, sized.dilations, true, extra, groups);
     for (std::size_t i = 0; i < rank; ++i) {
-      NNQ_CHECK(pads.begin[i] >= 0 && pads.end[i] >= 0, "this output_shape is larger than the kernel reaches");
       pads.begin[i] = -pads.begin[i];
       pads.end[i] = -pads.end[i];
     }
-    return pad_spatial(whole, pads, 0);
+    y = pad_spatial(y, pads, 0);
+    if (!args.has(2)) return y;
+    Ints along_channels(rank + 1, 1);
+    along_channels[0] = -1;
+    return y + args[2].reshape(along_channels);
   });
 }
 

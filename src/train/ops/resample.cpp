@@ -78,6 +78,7 @@ double original(const Resizing& how, std::int64_t i, std::int64_t in, std::int64
   if (how.coordinates == "align_corners")
     return out == 1 ? 0 : at * static_cast<double>(in - 1) / static_cast<double>(out - 1);
   if (how.coordinates == "pytorch_half_pixel") return out > 1 ? (at + 0.5) / scale - 0.5 : 0;
+  if (how.coordinates == "tf_half_pixel_for_nn") return (at + 0.5) / scale;
   if (how.coordinates == "half_pixel_symmetric") {
     const double adjustment = static_cast<double>(out) / (scale * static_cast<double>(in)),
                  centre = static_cast<double>(in) / 2;
