@@ -53,7 +53,8 @@ struct CompressRequest {
   std::string method = "uniform";
   int weights = 8, activations = 8;
   std::string data;
-  double max_drop = 1.0;  // points of accuracy
+  double max_drop = 1.0;         // points of accuracy
+  std::vector<float> mean, std;  // normalisation of the input; empty: from the model's metadata, else found by trying
   int epochs = -1;        // fine-tuning budget: -1 = chosen from the bits; 0 = post-training only
   std::vector<std::string> overrides;
   std::filesystem::path run_directory;

@@ -1,0 +1,85 @@
+#include "recipe/compress.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "nnq/error.h"
+#include "train/quantizer.h"
+
+namespace nnq::recipe {
+namespace {
+
+/// Fine-tuning epochs by default: few bits need many.
+std::int64_t default_epochs(int bits) {
+  if (bits >= 8) return 1;
+  if (bits >= 4) return 2;
+  return bits >= 3 ? 3 : bits == 2 ? 4 : 6;
+}
+
+/// The longest name is the model's; weights and activations tell runs of one model apart.
+std::string run_name(const CompressRequest& request) {
+  std::string stem = request.model.stem().string();
+  std::replace_if(
+      stem.begin(), stem.end(), [](unsigned char c) { return std::isalnum(c) == 0 && c != '_' && c != '-'; }, '_');
+  return fmt::format("{}_w{}a{}", stem, request.weights, request.activations);
+}
+
+Stage quantize_stage(const CompressRequest& request) {
+  Stage stage = default_stage(StageKind::quantize);
+  // Sign activations need the batch normalisation behind the layer to keep their mean: it is not folded away.
+  stage.fold_batch_norm = request.activations > 1 && request.method == "uniform";
+  stage.placement.quantize_adds = request.activations > 1;
+  const bool sign = request.activations == 1 && request.method == "uniform";
+  LayerRule all{"*",
+                {request.method, request.weights, {}},
+                {sign ? "bnn" : request.method, request.activations, {}},
+                {}};
+  stage.placement.rules.push_back(all);
+  // The first and the last layer keep 8 bits: they are small and everything depends on them.
+  for (const char* layer : {"first", "last"}) {
+    if (request.weights >= 8 && request.activations >= 8) break;
+    LayerRule rule = all;
+    rule.glob = layer;
+    rule.weights = {"uniform", std::max(request.weights, 8), {}};
+    rule.activations = {"uniform", 8, {}};
+    stage.placement.rules.push_back(rule);
+  }
+  return stage;
+}
+
+Stage fine_tuning(const CompressRequest& request, std::int64_t epochs) {
+  Stage stage = default_stage(StageKind::train);
+  stage.if_drop_above = 0.8 * request.max_drop;  // the test set may be a little less kind than the held-out images
+  stage.train.epochs = epochs;
+  const int bits = std::min(request.weights, request.activations);
+  stage.train.optimizer.kind = "adam";
+  stage.train.optimizer.learning_rate = bits >= 4 ? 2e-4 : bits >= 2 ? 1e-3 : 2e-3;
+  stage.train.schedule.kind = "cosine";
+  return stage;
+}
+
+}  // namespace
+
+Recipe recipe_of(const CompressRequest& request) {
+  NNQ_CHECK(!request.data.empty(), "--data is missing", "compress",
+            "calibration and the test need a data set; `nnq data` lists them");
+  NNQ_CHECK(request.max_drop >= 0, "--max-drop must not be negative", "compress");
+  train::find_method(request.method);
+  Recipe recipe;
+  recipe.name = run_name(request);
+  recipe.data = request.data;
+  recipe.file = request.model.string();
+  recipe.validation = 2000;
+  recipe.max_drop = request.max_drop;
+  recipe.stages.push_back(quantize_stage(request));
+  recipe.stages.push_back(default_stage(StageKind::calibrate));
+  if (request.activations > 1 && request.method == "uniform")
+    recipe.stages.push_back(default_stage(StageKind::correct_biases));
+  const std::int64_t epochs =
+      request.epochs >= 0 ? request.epochs : default_epochs(std::min(request.weights, request.activations));
+  if (epochs > 0) recipe.stages.push_back(fine_tuning(request, epochs));
+  return recipe;
+}
+
+}  // namespace nnq::recipe

@@ -1,0 +1,46 @@
+// Runs a recipe: model and data in, stages in order, deployment and the final measurement.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "nnq/run_store.h"
+#include "nnq/train_api.h"
+#include "recipe/recipe.h"
+#include "recipe/run_directory.h"
+
+namespace nnq::recipe {
+
+/// What the stages work on. Stages read and replace `graph`; everything else is set up once.
+struct RunState {
+  const Recipe& recipe;
+  RunDirectory& directory;
+  RunStore& store;
+  std::int64_t run_id = 0;
+  bool resume = false;
+  std::size_t stage = 0;  // number of the stage that runs
+
+  Samples train, validation;  // validation is empty without a held-out slice
+  Preprocessing preprocessing;
+  Graph graph;           // float, or training form with quantizers
+  Graph reference;       // the float network before it was quantized (or as it is while nothing is quantized)
+  bool trained = false;  // the float network came from a file or was trained: its accuracy means something
+  bool quantized = false;
+  std::optional<double> float_value, float_validation;  // percent, on the test and on the validation split
+  bool interrupted = false;                             // a signal came; checkpoints are written
+
+  bool has_validation() const { return validation.images.defined() && validation.images.shape()[0] > 0; }
+};
+
+/// Model, data and normalisation of a recipe. Throws nnq::Error.
+void load_inputs(RunState& state);
+/// Runs stage `stage`; throws nnq::Error naming it.
+void run_stage(RunState& state, const Stage& stage);
+/// Freezes, lowers, writes model.onnx and model.nnq, and measures the packed model on the whole test split.
+void deploy(RunState& state, RunResult& result, ResultDetails& details);
+
+/// The run as a whole. `folder` empty: runs/<name>-<n>.
+RunResult run_recipe(const Recipe& recipe, const std::filesystem::path& folder, bool resume, int threads,
+                     const std::string& command);
+
+}  // namespace nnq::recipe

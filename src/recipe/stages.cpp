@@ -1,0 +1,145 @@
+// What each kind of stage does to the network.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "methods/post_training.h"
+#include "nnq/error.h"
+#include "nnq/lower.h"
+#include "nnq/onnx.h"
+#include "nnq/passes.h"
+#include "recipe/runner.h"
+#include "train/run_graph.h"
+
+namespace nnq::recipe {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr std::int64_t evaluation_batch = 250;
+
+std::filesystem::path checkpoints(const RunState& state) {
+  return state.directory.file("checkpoints") / fmt::format("stage-{}", state.stage);
+}
+
+double validation_accuracy(const RunState& state, const Graph& graph, const std::string& title) {
+  return train::evaluate_accuracy(graph, state.validation, state.preprocessing, evaluation_batch, title);
+}
+
+/// Points of validation accuracy the network has lost so far against the float one.
+double validation_drop(RunState& state) {
+  NNQ_CHECK(state.has_validation(), "if_drop_above needs a held-out slice", "recipe", "set validation above 0");
+  if (!state.float_validation) state.float_validation = validation_accuracy(state, state.reference, "float, validation");
+  return *state.float_validation - validation_accuracy(state, state.graph, "quantized, validation");
+}
+
+void train_stage(RunState& state, const Stage& stage) {
+  if (stage.if_drop_above) {
+    const double drop = validation_drop(state);
+    const bool needed = drop > *stage.if_drop_above;
+    fmt::print(stderr, "{:+.2f} points on the held-out images: {}\n", -drop,
+               needed ? "fine-tuning" : "no fine-tuning needed");
+    state.directory.add_record(state.stage, {{"event", "decision"}, {"drop", drop}, {"fine_tuning", needed}});
+    if (!needed) return;
+  }
+  train::TrainOptions options = stage.train;
+  options.seed = state.recipe.seed;
+  options.augmentation = state.recipe.augmentation;
+  const bool resume = state.resume && std::filesystem::exists(checkpoints(state));
+  const train::TrainResult result = train::train_graph(
+      state.graph, state.train, state.has_validation() ? &state.validation : nullptr, state.preprocessing, options,
+      checkpoints(state), resume, [&](const train::EpochReport& report) {
+        state.directory.add_epoch(state.stage, report);
+        std::map<std::string, double> metrics = {{"loss", report.loss},
+                                                 {"train_accuracy", report.train_accuracy},
+                                                 {"learning_rate", report.learning_rate},
+                                                 {"seconds", report.seconds}};
+        if (report.validation >= 0) metrics["validation"] = report.validation;
+        state.store.add_epoch(state.run_id, static_cast<std::int64_t>(state.stage), report.epoch, metrics);
+      });
+  state.graph = result.graph;
+  state.interrupted = result.interrupted;
+  state.trained = true;
+  if (!state.quantized) state.reference = state.graph;
+}
+
+void quantize_stage(RunState& state, const Stage& stage) {
+  NNQ_CHECK(!state.quantized, "the network is quantized already", "quantize",
+            "one quantize stage holds all rules; later rules win");
+  state.reference = state.graph;
+  if (stage.fold_batch_norm) state.graph = fold_batch_norm(std::move(state.graph));
+  // Bias correction compares with the float network in the same form.
+  if (stage.fold_batch_norm) state.reference = state.graph;
+  state.graph = place_quantizers(std::move(state.graph), stage.placement);
+  state.quantized = true;
+}
+
+void calibrate_stage(RunState& state, const Stage& stage) {
+  NNQ_CHECK(state.quantized, "there is nothing to calibrate", "calibrate", "put a quantize stage before it");
+  state.graph =
+      train::calibrate_graph(state.graph, state.train, state.preprocessing, stage.images, state.recipe.seed);
+}
+
+void equalize_stage(RunState& state, const Stage&) {
+  NNQ_CHECK(!state.quantized, "equalisation works on the float network", "equalize", "put it before quantize");
+  state.graph = methods::equalize_layers(fold_batch_norm(std::move(state.graph)));
+}
+
+void correct_biases_stage(RunState& state, const Stage& stage) {
+  NNQ_CHECK(state.quantized, "there is nothing to correct", "correct_biases", "put it behind calibrate");
+  std::vector<std::int64_t> indices(
+      static_cast<std::size_t>(std::min(stage.images, state.train.images.shape()[0])));
+  std::iota(indices.begin(), indices.end(), 0);
+  const Tensor batch = state.preprocessing.apply(state.train, indices);
+  state.graph = methods::correct_biases(
+      state.graph, state.reference,
+      [&](const Graph& graph, const methods::Observe& observe) { train::run_graph(graph, batch, observe); });
+}
+
+void evaluate_stage(RunState& state, const Stage& stage) {
+  NNQ_CHECK(stage.split != "validation" || state.has_validation(), "there is no held-out slice to evaluate on",
+            "evaluate", "set validation above 0");
+  const Samples test = stage.split == "test" ? load_dataset(state.recipe.data, Split::test) : Samples();
+  const Samples& samples = stage.split == "test" ? test : stage.split == "train" ? state.train : state.validation;
+  const double value = train::evaluate_accuracy(state.graph, samples, state.preprocessing, evaluation_batch,
+                                                "evaluating on " + stage.split);
+  fmt::print(stderr, "{}: accuracy {:.2f} % of {} images\n", stage.split, value, samples.images.shape()[0]);
+  state.directory.add_record(state.stage, {{"event", "evaluate"},
+                                           {"split", stage.split},
+                                           {"accuracy", value},
+                                           {"count", samples.images.shape()[0]}});
+}
+
+void export_stage(RunState& state, const Stage& stage) {
+  const Graph frozen = train::freeze_graph(state.graph, state.recipe.seed);
+  const std::string file = stage.file.empty() ? "model.onnx" : stage.file;
+  if (file.ends_with(".nnq"))
+    write_program(lower(frozen), state.directory.file(file));
+  else
+    export_onnx(frozen, state.directory.file(file));
+  if (stage.file.empty()) write_program(lower(frozen), state.directory.file("model.nnq"));
+}
+
+}  // namespace
+
+void run_stage(RunState& state, const Stage& stage) {
+  switch (stage.kind) {
+    case StageKind::train:
+      return train_stage(state, stage);
+    case StageKind::calibrate:
+      return calibrate_stage(state, stage);
+    case StageKind::quantize:
+      return quantize_stage(state, stage);
+    case StageKind::equalize:
+      return equalize_stage(state, stage);
+    case StageKind::correct_biases:
+      return correct_biases_stage(state, stage);
+    case StageKind::evaluate:
+      return evaluate_stage(state, stage);
+    case StageKind::export_model:
+      return export_stage(state, stage);
+  }
+}
+
+}  // namespace nnq::recipe
