@@ -31,10 +31,8 @@ Stage quantize_stage(const CompressRequest& request) {
   stage.fold_batch_norm = request.activations > 1 && request.method == "uniform";
   stage.placement.quantize_adds = request.activations > 1;
   const bool sign = request.activations == 1 && request.method == "uniform";
-  LayerRule all{"*",
-                {request.method, request.weights, {}},
-                {sign ? "bnn" : request.method, request.activations, {}},
-                {}};
+  LayerRule all{
+      "*", {request.method, request.weights, {}}, {sign ? "bnn" : request.method, request.activations, {}}, {}};
   stage.placement.rules.push_back(all);
   // The first and the last layer keep 8 bits: they are small and everything depends on them.
   for (const char* layer : {"first", "last"}) {

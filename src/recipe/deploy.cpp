@@ -57,8 +57,8 @@ double percent(std::int64_t part, std::size_t whole) {
 /// Accuracy of the float network on the test split and the bytes of its ONNX file.
 void measure_float(RunState& state, const Samples& test, RunResult& result) {
   const std::filesystem::path file = state.directory.file("float.onnx");
-  result.float_bytes = state.recipe.file.empty() ? export_onnx(state.reference, file)
-                                                 : std::filesystem::file_size(state.recipe.file);
+  result.float_bytes =
+      state.recipe.file.empty() ? export_onnx(state.reference, file) : std::filesystem::file_size(state.recipe.file);
   if (!state.trained) return;
   state.float_value =
       train::evaluate_accuracy(state.reference, test, state.preprocessing, evaluation_batch, "float, test images");

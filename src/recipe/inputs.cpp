@@ -24,7 +24,7 @@ std::string joined(const std::vector<std::string>& names) {
   return text;
 }
 
-bool is_default(const Preprocessing& p) { return p == Preprocessing() || (p.mean == std::vector<float>{0} && p.std == std::vector<float>{1}); }
+bool is_default(const Preprocessing& p) { return p.mean == std::vector<float>{0} && p.std == std::vector<float>{1}; }
 
 }  // namespace
 
@@ -32,8 +32,8 @@ void load_inputs(RunState& state) {
   const Recipe& recipe = state.recipe;
   const bool from_file = !recipe.file.empty();
   state.graph = from_file ? import_onnx(recipe.file) : build_zoo(recipe.zoo, recipe.parameters, recipe.seed);
-  NNQ_CHECK(state.graph.inputs.size() == 1, fmt::format("the network has {} inputs, expected one image input",
-                                                        state.graph.inputs.size()),
+  NNQ_CHECK(state.graph.inputs.size() == 1,
+            fmt::format("the network has {} inputs, expected one image input", state.graph.inputs.size()),
             from_file ? recipe.file : recipe.zoo);
   state.trained = from_file;
   state.train = load_dataset(recipe.data, Split::train);

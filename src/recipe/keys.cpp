@@ -22,6 +22,11 @@ constexpr Range counts(double low, double high) { return {.low = low, .high = hi
 std::vector<Key<Stage>> train_keys() {
   return {
       {"epochs", NNQ_FIELD(Stage, train.epochs), counts(1, 100000), {}, "passes over the training set"},
+      {"if_drop_above",
+       NNQ_FIELD(Stage, if_drop_above),
+       counts(-1, 100),
+       {},
+       "fine-tune only when accuracy on the held-out images fell by more than these points; -1: always"},
       {"batch", NNQ_FIELD(Stage, train.batch), counts(1, 65536), {}, "images a step"},
       {"loss", NNQ_FIELD(Stage, train.loss), any, {"cross_entropy", "squared_hinge"}, "what training minimises"},
       {"label_smoothing",

@@ -20,7 +20,7 @@ bool requirements_met(const Recipe& recipe, const RunState& state, const RunResu
 }
 
 RunOutcome outcome_of(const RunResult& result, const std::string& word) {
-  return {word,        result.metric,        result.value, result.float_value,
+  return {word,         result.metric,      result.value, result.float_value,
           result.bytes, result.float_bytes, result.met,   result.seconds};
 }
 
@@ -50,18 +50,16 @@ RunResult run_recipe(const Recipe& recipe, const std::filesystem::path& folder, 
   const auto begin = std::chrono::steady_clock::now();
   const InterruptGuard guard;
   train::set_threads(threads);
-  RunDirectory directory = resume ? RunDirectory::resume(folder, recipe)
-                                  : RunDirectory::create(folder, recipe, command);
+  RunDirectory directory =
+      resume ? RunDirectory::resume(folder, recipe) : RunDirectory::create(folder, recipe, command);
   RunStore store;
-  RunState state{.recipe = recipe, .directory = directory, .store = store};
+  RunState state(recipe, directory, store);
   state.resume = resume;
   state.run_id = store.begin_run(record_of(directory, recipe));
   RunResult result;
   result.run = directory.folder().string();
   ResultDetails details;
-  const auto seconds = [&] {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  };
+  const auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
   try {
     load_inputs(state);
     run_stages(state);

@@ -13,6 +13,8 @@ namespace nnq::recipe {
 
 /// What the stages work on. Stages read and replace `graph`; everything else is set up once.
 struct RunState {
+  RunState(const Recipe& r, RunDirectory& d, RunStore& s) : recipe(r), directory(d), store(s) {}
+
   const Recipe& recipe;
   RunDirectory& directory;
   RunStore& store;

@@ -9,6 +9,7 @@
 #include "nnq/lower.h"
 #include "nnq/onnx.h"
 #include "nnq/passes.h"
+#include "nnq/program.h"
 #include "recipe/runner.h"
 #include "train/run_graph.h"
 
@@ -30,14 +31,15 @@ double validation_accuracy(const RunState& state, const Graph& graph, const std:
 /// Points of validation accuracy the network has lost so far against the float one.
 double validation_drop(RunState& state) {
   NNQ_CHECK(state.has_validation(), "if_drop_above needs a held-out slice", "recipe", "set validation above 0");
-  if (!state.float_validation) state.float_validation = validation_accuracy(state, state.reference, "float, validation");
+  if (!state.float_validation)
+    state.float_validation = validation_accuracy(state, state.reference, "float, validation");
   return *state.float_validation - validation_accuracy(state, state.graph, "quantized, validation");
 }
 
 void train_stage(RunState& state, const Stage& stage) {
-  if (stage.if_drop_above) {
+  if (stage.if_drop_above >= 0) {
     const double drop = validation_drop(state);
-    const bool needed = drop > *stage.if_drop_above;
+    const bool needed = drop > stage.if_drop_above;
     fmt::print(stderr, "{:+.2f} points on the held-out images: {}\n", -drop,
                needed ? "fine-tuning" : "no fine-tuning needed");
     state.directory.add_record(state.stage, {{"event", "decision"}, {"drop", drop}, {"fine_tuning", needed}});
@@ -77,8 +79,7 @@ void quantize_stage(RunState& state, const Stage& stage) {
 
 void calibrate_stage(RunState& state, const Stage& stage) {
   NNQ_CHECK(state.quantized, "there is nothing to calibrate", "calibrate", "put a quantize stage before it");
-  state.graph =
-      train::calibrate_graph(state.graph, state.train, state.preprocessing, stage.images, state.recipe.seed);
+  state.graph = train::calibrate_graph(state.graph, state.train, state.preprocessing, stage.images, state.recipe.seed);
 }
 
 void equalize_stage(RunState& state, const Stage&) {
@@ -88,8 +89,7 @@ void equalize_stage(RunState& state, const Stage&) {
 
 void correct_biases_stage(RunState& state, const Stage& stage) {
   NNQ_CHECK(state.quantized, "there is nothing to correct", "correct_biases", "put it behind calibrate");
-  std::vector<std::int64_t> indices(
-      static_cast<std::size_t>(std::min(stage.images, state.train.images.shape()[0])));
+  std::vector<std::int64_t> indices(static_cast<std::size_t>(std::min(stage.images, state.train.images.shape()[0])));
   std::iota(indices.begin(), indices.end(), 0);
   const Tensor batch = state.preprocessing.apply(state.train, indices);
   state.graph = methods::correct_biases(
@@ -105,10 +105,9 @@ void evaluate_stage(RunState& state, const Stage& stage) {
   const double value = train::evaluate_accuracy(state.graph, samples, state.preprocessing, evaluation_batch,
                                                 "evaluating on " + stage.split);
   fmt::print(stderr, "{}: accuracy {:.2f} % of {} images\n", stage.split, value, samples.images.shape()[0]);
-  state.directory.add_record(state.stage, {{"event", "evaluate"},
-                                           {"split", stage.split},
-                                           {"accuracy", value},
-                                           {"count", samples.images.shape()[0]}});
+  state.directory.add_record(
+      state.stage,
+      {{"event", "evaluate"}, {"split", stage.split}, {"accuracy", value}, {"count", samples.images.shape()[0]}});
 }
 
 void export_stage(RunState& state, const Stage& stage) {

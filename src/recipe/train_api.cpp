@@ -12,7 +12,7 @@
 namespace nnq::recipe {
 namespace {
 
-void copy_file(const std::filesystem::path& from, const std::filesystem::path& to) {
+void copy_whole(const std::filesystem::path& from, const std::filesystem::path& to) {
   std::vector<std::byte> bytes;
   throw_if_error(try_read_file(from, std::size_t{1} << 40, bytes));
   write_file_atomically(to, std::span<const std::byte>(bytes));
@@ -52,7 +52,7 @@ class Api final : public TrainApi {
     RunResult result = run_recipe(recipe, request.run_directory, request.resume, request.threads,
                                   fmt::format("nnq compress {}", request.model.string()));
     if (!request.output.empty() && !result.interrupted) {
-      copy_file(result.packed, request.output);
+      copy_whole(result.packed, request.output);
       result.packed = request.output;
     }
     return result;
