@@ -55,10 +55,11 @@ double percent(std::int64_t part, std::size_t whole) {
 }
 
 /// Accuracy of the float network on the test split and the bytes of its ONNX file.
-void measure_float(RunState& state, const Samples& test, RunResult& result) {
-  const std::filesystem::path file = state.directory.file("float.onnx");
+void measure_float(RunState& state, const Samples& test, RunResult& result, ResultDetails& details) {
+  const bool given = !state.recipe.file.empty();
+  details.float_model = given ? std::filesystem::path(state.recipe.file) : state.directory.file("float.onnx");
   result.float_bytes =
-      state.recipe.file.empty() ? export_onnx(state.reference, file) : std::filesystem::file_size(state.recipe.file);
+      given ? std::filesystem::file_size(state.recipe.file) : export_onnx(state.reference, details.float_model);
   if (!state.trained) return;
   state.float_value =
       train::evaluate_accuracy(state.reference, test, state.preprocessing, evaluation_batch, "float, test images");
@@ -74,7 +75,7 @@ void deploy(RunState& state, RunResult& result, ResultDetails& details) {
   result.packed = state.directory.file("model.nnq");
   export_onnx(frozen, result.model);
   result.bytes = write_program(lower(frozen), result.packed);
-  if (state.quantized) measure_float(state, test, result);
+  if (state.quantized) measure_float(state, test, result, details);
 
   std::vector<std::int64_t> simulated;
   train::evaluate_accuracy(state.graph, test, state.preprocessing, evaluation_batch, "simulation, test images",

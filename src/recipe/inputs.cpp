@@ -1,11 +1,12 @@
 // Where a run begins: the network, the data, and how pixels become input.
 #include <fmt/core.h>
 
+#include "data/normalisation.h"
 #include "nnq/error.h"
 #include "nnq/onnx.h"
 #include "nnq/zoo.h"
-#include "recipe/normalisation.h"
 #include "recipe/runner.h"
+#include "train/run_graph.h"
 
 namespace nnq::recipe {
 namespace {
@@ -44,7 +45,9 @@ void load_inputs(RunState& state) {
   if (is_default(recipe.preprocessing)) {
     state.preprocessing = Preprocessing::from_metadata(state.graph.metadata);
     if (from_file && !state.graph.metadata.contains("nnq.input.mean"))
-      state.preprocessing = find_normalisation(state.graph, state.has_validation() ? state.validation : state.train);
+      state.preprocessing =
+          find_normalisation(state.has_validation() ? state.validation : state.train,
+                             [&](const Tensor& input) { return train::run_graph(state.graph, input)[0]; });
   }
   const Shape& shape = state.train.images.shape();
   state.preprocessing.size.assign(shape.begin() + 1, shape.end());

@@ -241,6 +241,7 @@ void RunDirectory::write_result(RunResult result, const std::string& data, const
                        {"interrupted", result.interrupted},
                        {"count", details.count}};
   if (details.agreement) json["agreement"] = *details.agreement;
+  if (!details.float_model.empty()) json["float_model"] = details.float_model.string();
   write_file_atomically(folder_ / "result.json", dump(json, 2) + "\n");
 }
 

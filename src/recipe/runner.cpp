@@ -55,7 +55,7 @@ RunResult run_recipe(const Recipe& recipe, const std::filesystem::path& folder, 
   RunStore store;
   RunState state(recipe, directory, store);
   state.resume = resume;
-  state.run_id = store.begin_run(record_of(directory, recipe));
+  state.run_id = store.begin_run(record_of(directory, recipe), resume);
   RunResult result;
   result.run = directory.folder().string();
   ResultDetails details;

@@ -80,6 +80,8 @@ class Run {
 
   TrainResult loop(const std::function<void(const EpochReport&)>& on_epoch) {
     const auto epochs_done = static_cast<std::int64_t>(history_.size());
+    if (on_epoch)
+      for (const EpochReport& earlier : history_) on_epoch(earlier);
     Progress progress("training", (options_.epochs - epochs_done) * training_.batches() - training_.batches_done());
     while (!finished()) {
       const std::string title = fmt::format("epoch {}/{}", history_.size() + 1, options_.epochs);

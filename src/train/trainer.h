@@ -65,6 +65,7 @@ struct TrainResult {
 
 /// Trains `graph` on `samples`. Checkpoints go to `checkpoint_folder` after every epoch and on interruption,
 /// atomically; with `resume` training goes on from there with bit-identical results to an uninterrupted run. Validation
+/// `on_epoch` sees every epoch in order, on resume those done earlier too. Validation
 /// measures the frozen graph when there are quantizers: the number is the deployed one. Throws nnq::Error when the loss
 /// is not finite, naming the tensor that went first; the last checkpoint stays. `on_epoch` comes before the epoch's
 /// checkpoint, so a killed and resumed run may report that epoch again.

@@ -23,6 +23,9 @@ class Compress final : public Verb {
     app.add_option("--data", request_.data, "data set for calibration, fine-tuning and the final test (nnq data)");
     app.add_option("--max-drop", request_.max_drop, "points of accuracy that may be lost; missed: exit code 1")
         ->capture_default_str();
+    app.add_option("--mean", request_.mean, "input mean, one value or one a channel (default: the model's own)")
+        ->delimiter(',');
+    app.add_option("--std", request_.std, "input standard deviation, likewise")->delimiter(',');
     app.add_option("--method", request_.method, "method (nnq methods)")->capture_default_str();
     app.add_option("--epochs", request_.epochs,
                    "fine-tuning epochs at most; 0 = post-training only (default: by the bits)");

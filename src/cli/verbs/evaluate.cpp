@@ -1,11 +1,14 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstring>
 
 #include "cli/engine.h"
 #include "cli/table.h"
 #include "cli/verb.h"
 #include "core/progress.h"
+#include "data/normalisation.h"
 
 namespace nnq::cli {
 namespace {
@@ -35,13 +38,11 @@ class Evaluate final : public Verb {
   int run(bool json, nlohmann::ordered_json& document) override {
     const Split split = parse_split(split_);
     const LoadedModel model = load_model(file_);
-    const Preprocessing preprocessing = preprocessing_for(model.metadata(), mean_, std_);
-    if (mean_.empty() && std_.empty() && !model.metadata().contains("nnq.input.mean"))
-      fmt::print(stderr,
-                 "nnq evaluate: the model does not say its input normalisation, so pixels go in as 0 .. 1; --mean and "
-                 "--std set it\n");
+    Preprocessing preprocessing = preprocessing_for(model.metadata(), mean_, std_);
     const Samples samples = load_dataset(data_, split);
     const std::unique_ptr<Engine> engine = make_engine(engine_, model, threads_);
+    if (mean_.empty() && std_.empty() && !model.metadata().contains("nnq.input.mean"))
+      preprocessing = find_normalisation(samples, [&](const Tensor& input) { return logits(*engine, model, input); });
     const std::int64_t count = sample_count(samples, limit_);
     const auto begin = std::chrono::steady_clock::now();
     const std::vector<std::int64_t> predictions = predict(*engine, model, samples, preprocessing, count);
@@ -68,6 +69,28 @@ class Evaluate final : public Verb {
   }
 
  private:
+  /// First output over a whole batch, in pieces where the model's batch is fixed.
+  static Tensor logits(Engine& engine, const LoadedModel& model, const Tensor& input) {
+    const ValueType& type = model.inputs()[0].type;
+    if (!type.ranked || type.shape.empty() || !type.shape[0].known()) return engine.run(input)[0];
+    const std::int64_t batch = type.shape[0].value, count = input.shape()[0] / batch;
+    const std::size_t bytes =
+        input.bytes() / static_cast<std::size_t>(input.shape()[0]) * static_cast<std::size_t>(batch);
+    std::vector<float> all;
+    for (std::int64_t i = 0; i < count; ++i) {
+      Shape shape = input.shape();
+      shape[0] = batch;
+      Tensor piece(input.dtype(), shape);
+      std::memcpy(piece.mutable_data(), input.data() + static_cast<std::size_t>(i) * bytes, bytes);
+      const std::vector<float> values = engine.run(piece)[0].to_float();
+      all.insert(all.end(), values.begin(), values.end());
+    }
+    all.resize(all.size() / static_cast<std::size_t>(std::max<std::int64_t>(count * batch, 1)) *
+               static_cast<std::size_t>(input.shape()[0]));  // samples of an incomplete batch count as class 0
+    const auto n = input.shape()[0];
+    return Tensor::of<float>({n, static_cast<std::int64_t>(all.size()) / n}, all);
+  }
+
   std::string file_, data_, split_ = "test", engine_ = "auto";
   std::int64_t limit_ = 0;
   int threads_ = 0;

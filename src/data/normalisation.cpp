@@ -1,4 +1,4 @@
-#include "recipe/normalisation.h"
+#include "data/normalisation.h"
 
 #include <fmt/core.h>
 #include <fmt/ranges.h>
@@ -7,9 +7,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "train/run_graph.h"
-
-namespace nnq::recipe {
+namespace nnq {
 namespace {
 
 constexpr std::int64_t tried = 256;  // samples: tells 10 % from 90 % with certainty
@@ -40,9 +38,7 @@ Preprocessing own_statistics(const Samples& samples, std::span<const std::int64_
   return p;
 }
 
-double accuracy(const Graph& graph, const Samples& samples, const Preprocessing& p,
-                std::span<const std::int64_t> indices) {
-  const Tensor logits = train::run_graph(graph, p.apply(samples, indices))[0];
+double accuracy(const Tensor& logits, const Samples& samples, std::span<const std::int64_t> indices) {
   const std::int64_t n = static_cast<std::int64_t>(indices.size()), classes = logits.count() / n;
   std::int64_t correct = 0;
   for (std::int64_t i = 0; i < n; ++i) {
@@ -55,7 +51,7 @@ double accuracy(const Graph& graph, const Samples& samples, const Preprocessing&
 
 }  // namespace
 
-Preprocessing find_normalisation(const Graph& graph, const Samples& samples) {
+Preprocessing find_normalisation(const Samples& samples, const std::function<Tensor(const Tensor& input)>& logits) {
   std::vector<std::int64_t> indices(static_cast<std::size_t>(std::min(tried, samples.images.shape()[0])));
   std::iota(indices.begin(), indices.end(), 0);
   std::vector<Candidate> candidates = {{"none (0 .. 1)", {}}, {"to -1 .. 1", {{0.5F}, {0.5F}, {}}}};
@@ -65,7 +61,7 @@ Preprocessing find_normalisation(const Graph& graph, const Samples& samples) {
   double best = -1;
   const Candidate* chosen = nullptr;
   for (const Candidate& c : candidates) {
-    const double value = accuracy(graph, samples, c.preprocessing, indices);
+    const double value = accuracy(logits(c.preprocessing.apply(samples, indices)), samples, indices);
     // A later candidate must be clearly better: ties go to the simpler description.
     if (chosen != nullptr && value <= best + 1) continue;
     best = value;
@@ -79,4 +75,4 @@ Preprocessing find_normalisation(const Graph& graph, const Samples& samples) {
   return chosen->preprocessing;
 }
 
-}  // namespace nnq::recipe
+}  // namespace nnq
