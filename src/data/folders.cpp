@@ -3,60 +3,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <memory>
 
 #include "core/atomic_file.h"
 #include "core/random.h"
+#include "data/image.h"
 #include "nnq/error.h"
-
-#define STB_IMAGE_IMPLEMENTATION
-#define STB_IMAGE_STATIC
-#define STBI_NO_STDIO
-#define STBI_ONLY_PNG
-#define STBI_ONLY_JPEG
-#define STBI_MAX_DIMENSIONS 16384
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"
-#pragma GCC diagnostic ignored "-Wsign-conversion"
-#pragma GCC diagnostic ignored "-Wunused-function"
-#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
-#pragma GCC diagnostic ignored "-Wshadow"
-#include <stb/stb_image.h>
-#pragma GCC diagnostic pop
 
 namespace nnq::data {
 namespace {
 
 namespace fs = std::filesystem;
 
-struct Pixels {
-  int width = 0, height = 0, channels = 0;
-  std::vector<std::uint8_t> chw;
-};
-
 Pixels read_image(const fs::path& file) {
   std::vector<std::byte> bytes;
   throw_if_error(try_read_file(file, std::size_t{64} << 20, bytes));
-  Pixels image;
-  int in_file = 0;
-  const auto* raw = reinterpret_cast<const stbi_uc*>(bytes.data());
-  if (stbi_info_from_memory(raw, static_cast<int>(bytes.size()), &image.width, &image.height, &in_file) == 0) {
-    throw Error("is neither PNG nor JPEG", file.string());
-  }
-  if (static_cast<std::int64_t>(image.width) * image.height > 64'000'000)
-    throw Error(fmt::format("{} x {} pixels are too many", image.width, image.height), file.string());
-  image.channels = in_file <= 2 ? 1 : 3;
-  const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> data(
-      stbi_load_from_memory(raw, static_cast<int>(bytes.size()), &image.width, &image.height, &in_file, image.channels),
-      &stbi_image_free);
-  if (!data) throw Error(fmt::format("cannot be decoded: {}", stbi_failure_reason()), file.string());
-  const auto plane = static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height),
-             channels = static_cast<std::size_t>(image.channels);
-  image.chw.resize(plane * channels);
-  for (std::size_t p = 0; p < plane; ++p) {
-    for (std::size_t c = 0; c < channels; ++c) image.chw[c * plane + p] = data.get()[p * channels + c];
-  }
-  return image;
+  return decode_image(bytes, file.string());
 }
 
 std::vector<fs::path> sorted_entries(const fs::path& folder, bool directories) {

@@ -1,5 +1,6 @@
 #include "data/folders.h"
 
+#include "data/image.h"
 #include "support.h"
 
 #define STB_IMAGE_WRITE_IMPLEMENTATION
@@ -106,6 +107,22 @@ TEST_F(Folders, HugePicturesAreRefusedBeforeTheyAreDecoded) {
   std::string header("\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x3f\xff\0\0\x3f\xff\x08\x02\0\0\0\0\0\0\0", 33);
   write("a/a.png", header);
   EXPECT_TRUE(holds(said(), "16383 x 16383 pixels are too many"));
+}
+
+// stb_image writes beyond its tables for these; 16 lengths of 17 codes are 272.
+TEST_F(Folders, JpegWithTooManyHuffmanCodesIsRefused) {
+  const std::string table = std::string("\x01\x21\x00", 3) + std::string(16, '\x11') + std::string(272, 'v');
+  const std::string begin = "\xff\xd8\xff\xe0" + std::string("\x00\x04zz", 4);
+  const auto image = [&](const std::string& bytes) {
+    return refusal(
+        [&] { (void)data::decode_image(std::as_bytes(std::span<const char>(bytes.data(), bytes.size())), "x.jpg"); });
+  };
+  const std::string said = "x.jpg: cannot be decoded: a Huffman table of more than 256 codes";
+  EXPECT_EQ(image(begin + "\xff\xc4" + table), said);
+  EXPECT_EQ(image("\xff\xd8\xff\xff\xc4" + table), said);
+  EXPECT_EQ(image(begin + "\xff\xda garbage \xff\xc4" + table.substr(0, 20)), said);
+  const std::string comment = std::string("\xff\xfe\x01\x26", 4) + "\xff\xc4" + table + "  ";  // only looks like one
+  EXPECT_EQ(image(begin + comment), "x.jpg: is neither PNG nor JPEG");
 }
 
 TEST_F(Folders, ImagesMustHaveOneSize) {
