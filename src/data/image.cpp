@@ -3,16 +3,68 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <memory>
+#include <cstdlib>
+#include <vector>
 
 #include "nnq/error.h"
 
+namespace {
+
+/// What stb_image allocates while one picture is decoded: bounded, and freed however the decoding ends.
+class Memory {
+ public:
+  Memory() = default;
+  ~Memory() {
+    for (void* p : live_) std::free(p);
+  }
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+
+  /// Chunks that claim to be long and data that unpack to more than the picture end at `allowed` bytes.
+  void* resize(void* old, std::size_t size) {
+    if (size > allowed) return nullptr;
+    live_.reserve(live_.size() + 1);
+    void* fresh = std::realloc(old, size);
+    if (fresh == nullptr) return nullptr;
+    std::erase(live_, old);
+    live_.push_back(fresh);
+    return fresh;
+  }
+  void release(void* p) {
+    std::erase(live_, p);
+    std::free(p);
+  }
+
+  std::size_t allowed = 0;
+
+ private:
+  std::vector<void*> live_;
+};
+
+thread_local Memory* memory = nullptr;  // of the picture this thread decodes
+
+struct DecoderAssertion {};
+
+[[noreturn]] void assertion_failed() { throw DecoderAssertion{}; }
+
+}  // namespace
+
+#define STBI_MALLOC(size) memory->resize(nullptr, size)
+#define STBI_REALLOC(old, size) memory->resize(old, size)
+#define STBI_FREE(p) memory->release(p)
+// Damaged files reach some of stb_image's assertions; they must not end the process.
+#define STBI_ASSERT(condition) ((condition) ? static_cast<void>(0) : assertion_failed())
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
 #define STBI_NO_STDIO
 #define STBI_ONLY_PNG
 #define STBI_ONLY_JPEG
 #define STBI_MAX_DIMENSIONS 16384
+#ifdef __clang__
+// memcpy of nothing to nowhere, overflowing and shifted coefficients of damaged files: without effect on memory.
+#pragma clang attribute push(__attribute__((no_sanitize("nonnull-attribute", "signed-integer-overflow", "shift"))), \
+                             apply_to = function)
+#endif
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wsign-conversion"
@@ -21,6 +73,9 @@
 #pragma GCC diagnostic ignored "-Wshadow"
 #include <stb/stb_image.h>
 #pragma GCC diagnostic pop
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
 
 namespace nnq::data {
 namespace {
@@ -48,31 +103,41 @@ bool huffman_tables_fit(std::span<const std::byte> bytes) {
   return true;
 }
 
+Pixels decode(std::span<const std::byte> bytes, const std::string& name) {
+  memory->allowed = 4 * bytes.size() + (std::size_t{4} << 20);
+  Pixels image;
+  int in_file = 0;
+  const auto* raw = reinterpret_cast<const stbi_uc*>(bytes.data());
+  const int size = static_cast<int>(bytes.size());
+  if (stbi_info_from_memory(raw, size, &image.width, &image.height, &in_file) == 0)
+    throw Error("is neither PNG nor JPEG", name);
+  if (static_cast<std::int64_t>(image.width) * image.height > 64'000'000)
+    throw Error(fmt::format("{} x {} pixels are too many", image.width, image.height), name);
+  const auto plane = static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height);
+  memory->allowed += 20 * plane;  // 8 bytes a pixel in the file at most, and unpacking doubles its memory as it goes
+  image.channels = in_file <= 2 ? 1 : 3;
+  const stbi_uc* data = stbi_load_from_memory(raw, size, &image.width, &image.height, &in_file, image.channels);
+  if (data == nullptr) throw Error(fmt::format("cannot be decoded: {}", stbi_failure_reason()), name);
+  const auto channels = static_cast<std::size_t>(image.channels);
+  image.chw.resize(plane * channels);
+  for (std::size_t p = 0; p < plane; ++p) {
+    for (std::size_t c = 0; c < channels; ++c) image.chw[c * plane + p] = data[p * channels + c];
+  }
+  return image;
+}
+
 }  // namespace
 
 Pixels decode_image(std::span<const std::byte> bytes, const std::string& name) {
   if (!bytes.empty() && bytes[0] == std::byte{0xff} && !huffman_tables_fit(bytes))
     throw Error("cannot be decoded: a Huffman table of more than 256 codes", name);
-  Pixels image;
-  int in_file = 0;
-  const auto* raw = reinterpret_cast<const stbi_uc*>(bytes.data());
-  if (stbi_info_from_memory(raw, static_cast<int>(bytes.size()), &image.width, &image.height, &in_file) == 0) {
-    throw Error("is neither PNG nor JPEG", name);
+  Memory mine;
+  memory = &mine;
+  try {
+    return decode(bytes, name);
+  } catch (const DecoderAssertion&) {
+    throw Error("cannot be decoded: corrupt data", name);
   }
-  if (static_cast<std::int64_t>(image.width) * image.height > 64'000'000)
-    throw Error(fmt::format("{} x {} pixels are too many", image.width, image.height), name);
-  image.channels = in_file <= 2 ? 1 : 3;
-  const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> data(
-      stbi_load_from_memory(raw, static_cast<int>(bytes.size()), &image.width, &image.height, &in_file, image.channels),
-      &stbi_image_free);
-  if (!data) throw Error(fmt::format("cannot be decoded: {}", stbi_failure_reason()), name);
-  const auto plane = static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height),
-             channels = static_cast<std::size_t>(image.channels);
-  image.chw.resize(plane * channels);
-  for (std::size_t p = 0; p < plane; ++p) {
-    for (std::size_t c = 0; c < channels; ++c) image.chw[c * plane + p] = data.get()[p * channels + c];
-  }
-  return image;
 }
 
 }  // namespace nnq::data

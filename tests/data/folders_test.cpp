@@ -109,6 +109,27 @@ TEST_F(Folders, HugePicturesAreRefusedBeforeTheyAreDecoded) {
   EXPECT_TRUE(holds(said(), "16383 x 16383 pixels are too many"));
 }
 
+// A small picture whose data unpack to 64 MB, or whose chunk claims a gigabyte, is refused without taking the memory.
+TEST_F(Folders, BombsAreRefused) {
+  const auto chunk = [](const std::string& type, const std::string& data, std::uint32_t claimed) {
+    std::string bytes = {static_cast<char>(claimed >> 24), static_cast<char>(claimed >> 16),
+                         static_cast<char>(claimed >> 8), static_cast<char>(claimed)};
+    return bytes + type + data + "crc!";
+  };
+  const std::string header = "\x89PNG\r\n\x1a\n" + chunk("IHDR", std::string("\0\0\0\4\0\0\0\4\x08\0\0\0\0", 13), 13);
+  uLongf size = compressBound(64 << 20);
+  std::string packed(size, '\0');
+  const std::string zeros(64 << 20, '\0');
+  ASSERT_EQ(compress(reinterpret_cast<Bytef*>(packed.data()), &size, reinterpret_cast<const Bytef*>(zeros.data()),
+                     zeros.size()),
+            Z_OK);
+  packed.resize(size);
+  write("a/a.png", header + chunk("IDAT", packed, static_cast<std::uint32_t>(size)) + chunk("IEND", "", 0));
+  EXPECT_TRUE(holds(said(), "a.png: cannot be decoded: outofmem"));
+  write("a/a.png", header + chunk("IDAT", "short", 1000000000));
+  EXPECT_TRUE(holds(said(), "a.png: cannot be decoded: outofmem"));
+}
+
 // stb_image writes beyond its tables for these; 16 lengths of 17 codes are 272.
 TEST_F(Folders, JpegWithTooManyHuffmanCodesIsRefused) {
   const std::string table = std::string("\x01\x21\x00", 3) + std::string(16, '\x11') + std::string(272, 'v');
@@ -123,6 +144,30 @@ TEST_F(Folders, JpegWithTooManyHuffmanCodesIsRefused) {
   EXPECT_EQ(image(begin + "\xff\xda garbage \xff\xc4" + table.substr(0, 20)), said);
   const std::string comment = std::string("\xff\xfe\x01\x26", 4) + "\xff\xc4" + table + "  ";  // only looks like one
   EXPECT_EQ(image(begin + comment), "x.jpg: is neither PNG nor JPEG");
+}
+
+// Some of stb_image's assertions can be reached by damaged files.
+TEST_F(Folders, DamagedPicturesAreDecodedOrRefused) {
+  const auto file = write("a/x.jpg", "");
+  std::vector<std::uint8_t> pixels(16 * 16 * 3);
+  for (std::size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<std::uint8_t>(i * i);
+  ASSERT_NE(stbi_write_jpg(file.c_str(), 16, 16, 3, pixels.data(), 60), 0);
+  std::ifstream in(file, std::ios::binary);
+  const std::string whole((std::istreambuf_iterator<char>(in)), {});
+  int refused = 0;
+  for (std::size_t at = 0; at < whole.size(); ++at) {
+    for (const char bits : {'\xff', '\x01', '\x10'}) {
+      std::string bytes = whole;
+      bytes[at] = static_cast<char>(bytes[at] ^ bits);
+      const std::string text = refusal(
+          [&] { (void)data::decode_image(std::as_bytes(std::span<const char>(bytes.data(), bytes.size())), "x.jpg"); });
+      refused += text.empty() ? 0 : 1;
+      if (!text.empty()) {
+        ASSERT_TRUE(holds(text, "x.jpg: "));
+      }
+    }
+  }
+  EXPECT_GT(refused, 20);
 }
 
 TEST_F(Folders, ImagesMustHaveOneSize) {
