@@ -172,7 +172,11 @@ void remove_unused(Program& program) {
 
 Program lower(const Graph& given) {
   using namespace lower_room;
-  const Graph graph = simplify(given);
+  Graph graph = simplify(given);
+  // In a quantized graph every float operation is as training simulated it; a float network may be rounded otherwise.
+  const bool quantized =
+      std::any_of(graph.nodes.begin(), graph.nodes.end(), [](const Node& node) { return node.domain == kNnqDomain; });
+  if (!quantized) graph = fold_batch_norm(std::move(graph));
   for (const Node& node : graph.nodes) {
     if (node.is("Quantizer", kNnqDomain))
       throw Error("still holds training quantizers", "node '" + node.name + "'",

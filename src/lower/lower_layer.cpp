@@ -94,14 +94,16 @@ void prove_range(const Weights& w, const CodeType& code, std::int32_t pad_value,
   const std::int64_t each = w.out > 0 ? static_cast<std::int64_t>(w.values.size()) / w.out : 0;
   std::int64_t least = 0, most = 0;
   for (std::int64_t o = 0; o < w.out; ++o) {
-    std::int64_t lo = 0, hi = 0, magnitude = 0;
+    std::int64_t lo = 0, hi = 0;
+    std::int64_t partial_lo = 0, partial_hi = 0;  // of the terms taken in any order: exact in float32 too
     for (std::int64_t i = o * each; i < (o + 1) * each; ++i) {
       const std::int64_t v = w.values[static_cast<std::size_t>(i)];
       lo += v >= 0 ? v * low : v * high;
       hi += v >= 0 ? v * high : v * low;
-      magnitude += std::abs(v) * std::max(std::abs(low), std::abs(high));
+      partial_lo += std::min<std::int64_t>({v * low, v * high, 0});
+      partial_hi += std::max<std::int64_t>({v * low, v * high, 0});
     }
-    if (magnitude >= exact_limit) {
+    if (const std::int64_t magnitude = std::max(-partial_lo, partial_hi); magnitude >= exact_limit) {
       throw Error("sums of output channel " + std::to_string(o) + " can reach " + std::to_string(magnitude) +
                       ", beyond the exact 2^24",
                   "layer '" + name + "'", "use fewer bits, or split the layer");
