@@ -3,14 +3,7 @@
 #include <bit>
 #include <limits>
 
-// One body, three instruction sets; -O3 for the vectoriser, and no reassociation, so lanes do not change results.
-// Builtins and no helper functions: what is not part of the body would not be compiled for its instruction set.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define NNQ_CLONES \
-  __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), optimize("O3,no-trapping-math")))
-#else
-#define NNQ_CLONES
-#endif
+#include "train/clones.h"
 
 namespace nnq::train {
 

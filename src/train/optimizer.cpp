@@ -10,67 +10,10 @@
 #include "nnq/error.h"
 #include "train/ap2.h"
 #include "train/element_loops.h"
+#include "train/optimizer_loops.h"
 
 namespace nnq::train {
 namespace {
-
-constexpr float kShiftEpsilon = 0x1p-27f;  // BNN, shift-based AdaMax
-
-/// What one step does to one parameter, in float32.
-struct Rule {
-  float rate = 0, decay = 0, shrink = 1 /* decoupled decay */, momentum = 0, beta1 = 0, one_minus_beta1 = 0, beta2 = 0,
-        one_minus_beta2 = 0, root_factor = 1, epsilon = 0;
-};
-
-/// Memory of one parameter: value, gradient and up to two state tensors, element i of each belonging together.
-struct Memory {
-  float* w;
-  const float* g;
-  float* m;
-  float* v;
-};
-
-void sgd(const Memory& x, std::int64_t begin, std::int64_t end, const Rule& r, bool nesterov) {
-  for (std::int64_t i = begin; i < end; ++i) {
-    const float d = x.g[i] + r.decay * x.w[i];
-    const float m = r.momentum * x.m[i] + d;
-    x.m[i] = m;
-    x.w[i] -= r.rate * (nesterov ? d + r.momentum * m : m);
-  }
-}
-
-void adam(const Memory& x, std::int64_t begin, std::int64_t end, const Rule& r) {
-  for (std::int64_t i = begin; i < end; ++i) {
-    const float d = x.g[i] + r.decay * x.w[i];
-    const float m = r.beta1 * x.m[i] + r.one_minus_beta1 * d;
-    const float v = r.beta2 * x.v[i] + r.one_minus_beta2 * d * d;
-    x.m[i] = m;
-    x.v[i] = v;
-    x.w[i] = x.w[i] * r.shrink - r.rate * (m / (std::sqrt(v) * r.root_factor + r.epsilon));
-  }
-}
-
-void adamax(const Memory& x, std::int64_t begin, std::int64_t end, const Rule& r) {
-  for (std::int64_t i = begin; i < end; ++i) {
-    const float d = x.g[i] + r.decay * x.w[i];
-    const float m = r.beta1 * x.m[i] + r.one_minus_beta1 * d;
-    const float v = std::max(r.beta2 * x.v[i], std::fabs(d) + r.epsilon);
-    x.m[i] = m;
-    x.v[i] = v;
-    x.w[i] -= r.rate * (m / v);
-  }
-}
-
-void shift_adamax(const Memory& x, std::int64_t begin, std::int64_t end, const Rule& r) {
-  for (std::int64_t i = begin; i < end; ++i) {
-    const float d = x.g[i] + r.decay * x.w[i];
-    const float m = r.beta1 * x.m[i] + r.one_minus_beta1 * d;
-    const float v = ap2(std::max(r.beta2 * x.v[i], std::fabs(d))) + kShiftEpsilon;
-    x.m[i] = m;
-    x.v[i] = v;
-    x.w[i] -= r.rate * (m / v);
-  }
-}
 
 /// Adam's steps have the size of the rate whatever the gradient is, but a quantizer's step size may be 0.01: a few of
 /// them would cross zero. So the rate of such state is relative to its values (their root mean square), as in Adafactor
@@ -109,13 +52,13 @@ struct Optimizer::State {
   bool has_second() const { return options.kind != "sgd"; }
   const char* first_name() const { return has_second() ? "mean/" : "momentum/"; }
 
-  Rule rule(const Parameter& parameter, double learning_rate) const;
+  UpdateRule rule(const Parameter& parameter, double learning_rate) const;
   at::Tensor make(const std::string& name, const at::Tensor& like);
   Slot& slot(const Parameter& parameter, const at::Tensor& values);
   void update(const Parameter& parameter, double learning_rate);
 };
 
-Rule Optimizer::State::rule(const Parameter& p, double learning_rate) const {
+UpdateRule Optimizer::State::rule(const Parameter& p, double learning_rate) const {
   const OptimizerOptions& o = options;
   double scale = p.learning_rate_scale;
   if (p.quantizer_state) scale *= o.state_learning_rate * (has_second() ? relative_rate(*p.tensor) : 1);
@@ -128,11 +71,14 @@ Rule Optimizer::State::rule(const Parameter& p, double learning_rate) const {
   } else if (o.kind != "sgd") {
     rate /= bias1;
   }
-  Rule r;
+  UpdateRule r;
   r.rate = static_cast<float>(rate);
   r.decay = static_cast<float>(o.kind == "adamw" ? 0 : decay);
   r.shrink = static_cast<float>(o.kind == "adamw" ? 1 - learning_rate * scale * decay : 1);
+  // the momentum buffer and this step's direction make the step: b m + a d
   r.momentum = static_cast<float>(o.momentum);
+  r.ahead = o.nesterov ? 1.0F : 0.0F;
+  r.of_momentum = static_cast<float>(o.nesterov ? o.momentum : 1);
   r.beta1 = static_cast<float>(o.beta1);
   r.one_minus_beta1 = static_cast<float>(1 - o.beta1);
   r.beta2 = static_cast<float>(o.beta2);
@@ -171,14 +117,16 @@ void Optimizer::State::update(const Parameter& parameter, double learning_rate) 
   if (gradient.strides() != values.strides() || gradient.scalar_type() != at::kFloat)
     gradient = at::empty_like(values).copy_(gradient);
   const Slot& own = slot(parameter, values);
-  const Memory memory{values.data_ptr<float>(), gradient.data_ptr<float>(), own.m.data_ptr<float>(),
-                      has_second() ? own.v.data_ptr<float>() : nullptr};
-  const Rule r = rule(parameter, learning_rate);
+  float *w = values.data_ptr<float>(), *m = own.m.data_ptr<float>(),
+        *v = has_second() ? own.v.data_ptr<float>() : nullptr;
+  const float* g = gradient.data_ptr<float>();
+  const UpdateRule r = rule(parameter, learning_rate);
   at::parallel_for(0, values.numel(), kChunk, [&](std::int64_t begin, std::int64_t end) {
-    if (options.kind == "sgd") return sgd(memory, begin, end, r, options.nesterov);
-    if (options.kind == "adamax") return adamax(memory, begin, end, r);
-    if (options.kind == "shift_adamax") return shift_adamax(memory, begin, end, r);
-    adam(memory, begin, end, r);
+    const std::int64_t n = end - begin;
+    if (options.kind == "sgd") return update_sgd(w + begin, g + begin, m + begin, n, r);
+    if (options.kind == "adamax") return update_adamax(w + begin, g + begin, m + begin, v + begin, n, r);
+    if (options.kind == "shift_adamax") return update_shift_adamax(w + begin, g + begin, m + begin, v + begin, n, r);
+    update_adam(w + begin, g + begin, m + begin, v + begin, n, r);
   });
   if (!values.is_alias_of(*parameter.tensor)) parameter.tensor->copy_(values);
 }

@@ -3,11 +3,14 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <functional>
 
 #include "nnq/error.h"
+#include "train/ap2.h"
 #include "train/loss.h"
+#include "train/optimizer_loops.h"
 
 namespace nnq::train {
 namespace {
@@ -101,6 +104,42 @@ TEST(Optimizer, ShiftAdamaxMatchesTheSheet) {
   const auto state = s.optimizer.state();
   EXPECT_NEAR(state.at("mean/w").as<float>()[0], -0.0023, 1e-8);
   EXPECT_NEAR(state.at("scale/w").as<float>()[0], 0x1p-4 + 0x1p-27, 1e-9);  // stored back rounded
+}
+
+TEST(Optimizer, ShiftAdamaxRoundsMagnitudesAsAp2Does) {
+  UpdateRule rule;
+  std::vector<float> magnitudes;
+  for (std::uint32_t exponent = 90; exponent < 160; ++exponent)  // 2^-37 .. 2^32
+    for (const std::uint32_t fraction : {0u, 1u, 0x3504f2u, 0x3504f3u, 0x3504f4u, 0x3504f5u, 0x7fffffu})
+      magnitudes.push_back(std::bit_cast<float>(exponent << 23 | fraction));
+  std::vector<float> w(magnitudes.size()), m(w), v(w);
+  update_shift_adamax(w.data(), magnitudes.data(), m.data(), v.data(), static_cast<std::int64_t>(w.size()), rule);
+  for (std::size_t i = 0; i < v.size(); ++i) EXPECT_EQ(v[i], ap2(magnitudes[i]) + 0x1p-27F) << magnitudes[i];
+}
+
+/// Long memory runs through vectors and threads; short memory element by element.
+TEST(Optimizer, EveryElementIsUpdatedAlike) {
+  for (const char* kind : {"sgd", "adam", "adamw", "adamax", "shift_adamax"}) {
+    constexpr std::int64_t n = 70001;
+    at::Tensor w = at::sin(at::arange(n, at::kFloat));
+    const at::Tensor start = w.clone(), gradient = at::cos(at::arange(n, at::kFloat) * 3);
+    w.set_requires_grad(true);
+    OptimizerOptions options = of(kind);
+    options.weight_decay = 0.01;
+    Optimizer optimizer(options);
+    Parameter parameter;
+    parameter.name = "w";
+    parameter.tensor = &w;
+    for (int i = 0; i < 3; ++i) {
+      w.mutable_grad() = gradient.clone();
+      optimizer.step({parameter}, 0.01);
+    }
+    for (const std::int64_t at : {0, 7, 32767, 32768, 50003, 70000}) {
+      Subject alone(options, start[at].item<float>());
+      for (int i = 0; i < 3; ++i) alone.step(gradient[at].item<float>(), 0.01);
+      EXPECT_EQ(alone.w.item<float>(), w[at].item<float>()) << kind << " element " << at;
+    }
+  }
 }
 
 TEST(Optimizer, RatesAreScaledByParameterAndForQuantizerState) {
