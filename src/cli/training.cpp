@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 
@@ -19,6 +20,9 @@ std::filesystem::path program_folder() {
 }
 
 const TrainApi* load() {
+  // Threads of OpenMP spin for milliseconds where they wait; with anything else running on the machine a training of
+  // small layers is several times slower. OpenMP reads this when it is loaded, i.e. below.
+  setenv("OMP_WAIT_POLICY", "passive", 0);
   const std::filesystem::path bin = program_folder();
   std::string tried;
   for (const std::filesystem::path& candidate :
