@@ -1,0 +1,273 @@
+// Every row of the kernel table that this CPU can run against a naive loop: tails, odd strides, extreme values, and
+// buffers that end where the memory ends.
+#include "kernels/gemm/gemm.h"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <iostream>
+#include <new>
+#include <vector>
+
+#include "core/random.h"
+
+namespace nnq::test {
+namespace {
+
+/// `count` elements whose end is the end of readable memory: one byte more is a fault.
+template <class T>
+class Guarded {
+ public:
+  explicit Guarded(std::size_t count) : count_(count) {
+    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    const std::size_t body = (count * sizeof(T) + page - 1) / page * page;
+    bytes_ = body + page;
+    void* const memory = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    base_ = static_cast<std::byte*>(memory);
+    if (mprotect(base_ + body, page, PROT_NONE) != 0) throw std::bad_alloc();
+    data_ = reinterpret_cast<T*>(base_ + body - count * sizeof(T));
+  }
+  ~Guarded() { munmap(base_, bytes_); }
+  Guarded(const Guarded&) = delete;
+  Guarded& operator=(const Guarded&) = delete;
+
+  T* data() { return data_; }
+  T& operator[](std::int64_t i) { return data_[i]; }
+  std::int64_t size() const { return static_cast<std::int64_t>(count_); }
+
+ private:
+  std::size_t count_ = 0, bytes_ = 0;
+  std::byte* base_ = nullptr;
+  T* data_ = nullptr;
+};
+
+std::vector<GemmKernels> available_rows() {
+  std::size_t count = 0;
+  const GemmKernels* table = gemm_table(count);
+  std::vector<GemmKernels> rows;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (table[i].isa <= hardware_isa())
+      rows.push_back(table[i]);
+    else
+      std::cout << "skipped: " << table[i].int8_name << ", " << table[i].binary_name << ", " << table[i].float_name
+                << ": the CPU lacks " << name_of(table[i].isa) << "\n";
+  }
+  return rows;
+}
+
+constexpr std::int32_t untouched = 0x5a5a5a5a;
+const auto sz = [](std::int64_t n) { return static_cast<std::size_t>(n); };
+
+struct Size {
+  std::int64_t rows, depth, panels;  // depth: k4, k32 or k
+  std::int64_t gap;                  // of a row of the left operand, beyond its depth
+  std::int64_t stride;               // of the result
+};
+
+std::string text(const Size& s, const char* kernel) {
+  return std::string(kernel) + " rows " + std::to_string(s.rows) + " depth " + std::to_string(s.depth) + " panels " +
+         std::to_string(s.panels) + " gap " + std::to_string(s.gap) + " stride " + std::to_string(s.stride);
+}
+
+/// What was not a result must be as it was.
+template <class T>
+void expect_gaps_untouched(Guarded<T>& c, const Size& s, std::int64_t columns, const T& mark, const std::string& what) {
+  for (std::int64_t i = 0; i < c.size(); ++i) {
+    if (i % s.stride >= columns) {
+      ASSERT_EQ(c[i], mark) << what << ": wrote into the gap at " << i;
+    }
+  }
+}
+
+/// Result elements: the last row needs no gap behind it, so the last result is the last readable word.
+std::size_t result_count(const Size& s) { return sz((s.rows - 1) * s.stride + s.panels * panel_width); }
+
+std::vector<Size> sizes() {
+  std::vector<Size> list;
+  for (const std::int64_t depth : {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33})
+    for (std::int64_t rows = 1; rows <= 9; ++rows)
+      for (std::int64_t panels = 1; panels <= 3; ++panels)
+        list.push_back({rows, depth, panels, (rows * 5 + depth) % 4, panels * panel_width + (rows * depth) % 7});
+  return list;
+}
+
+enum class Fill { random, most_negative, most_positive, alternating };
+
+void check_int8(const GemmKernels& kernel, const Size& s, Fill fill, Random& random) {
+  const std::int64_t row_bytes = s.depth * 4 + s.gap;
+  Guarded<std::uint8_t> a(sz((s.rows - 1) * row_bytes + s.depth * 4));
+  Guarded<std::int8_t> w(sz(s.panels * s.depth * 64));
+  Guarded<std::int32_t> c(result_count(s));
+  for (std::int64_t i = 0; i < a.size(); ++i) {
+    // Some groups of four are all zero: the portable row skips them.
+    const bool zero = fill == Fill::random && (i / 4) % 5 == 2;
+    a[i] = fill != Fill::random ? std::uint8_t{255} : zero ? std::uint8_t{0} : static_cast<std::uint8_t>(random.next());
+  }
+  for (std::int64_t i = 0; i < w.size(); ++i) {
+    const std::int8_t low = -128, high = 127;
+    w[i] = fill == Fill::random          ? static_cast<std::int8_t>(random.next())
+           : fill == Fill::most_negative ? low
+           : fill == Fill::most_positive ? high
+           : i % 2 != 0                  ? low
+                                         : high;
+  }
+  for (std::int64_t i = 0; i < c.size(); ++i) c[i] = untouched;
+  kernel.int8(a.data(), sz(row_bytes), w.data(), s.rows, s.depth, s.panels, c.data(), s.stride);
+  const std::string what = text(s, kernel.int8_name);
+  for (std::int64_t r = 0; r < s.rows; ++r) {
+    for (std::int64_t o = 0; o < s.panels * panel_width; ++o) {
+      std::int64_t sum = 0;
+      for (std::int64_t k = 0; k < s.depth * 4; ++k)
+        sum +=
+            a[r * row_bytes + k] * w[((o / panel_width * s.depth + k / 4) * panel_width + o % panel_width) * 4 + k % 4];
+      ASSERT_EQ(c[r * s.stride + o], sum) << what << " at (" << r << ", " << o << ")";
+    }
+  }
+  expect_gaps_untouched(c, s, s.panels * panel_width, untouched, what);
+}
+
+TEST(Gemm, Int8OfEverySize) {
+  for (const GemmKernels& kernel : available_rows()) {
+    Random random(1);
+    for (const Size& s : sizes()) {
+      check_int8(kernel, s, Fill::random, random);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST(Gemm, Int8KeepsExtremeSums) {
+  for (const GemmKernels& kernel : available_rows()) {
+    Random random(2);
+    for (const Fill fill : {Fill::most_negative, Fill::most_positive, Fill::alternating}) {
+      check_int8(kernel, {1, 1, 1, 0, 16}, fill, random);      // two products already pass 16 bits
+      check_int8(kernel, {5, 128, 2, 3, 37}, fill, random);    // 2^24
+      check_int8(kernel, {2, 16000, 1, 0, 16}, fill, random);  // nearly 2^31
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+void check_binary(const GemmKernels& kernel, const Size& s, Fill fill, Random& random) {
+  const std::int64_t row_words = s.depth + s.gap;
+  Guarded<std::uint32_t> a(sz((s.rows - 1) * row_words + s.depth)), w(sz(s.panels * s.depth * panel_width));
+  Guarded<std::int32_t> c(result_count(s));
+  for (std::int64_t i = 0; i < a.size(); ++i)
+    a[i] = fill == Fill::random ? static_cast<std::uint32_t>(random.next()) : ~std::uint32_t{0};
+  for (std::int64_t i = 0; i < w.size(); ++i)
+    w[i] = fill == Fill::random ? static_cast<std::uint32_t>(random.next()) : std::uint32_t{0};
+  for (std::int64_t i = 0; i < c.size(); ++i) c[i] = untouched;
+  kernel.binary(a.data(), sz(row_words), w.data(), s.rows, s.depth, s.panels, c.data(), s.stride);
+  const std::string what = text(s, kernel.binary_name);
+  for (std::int64_t r = 0; r < s.rows; ++r) {
+    for (std::int64_t o = 0; o < s.panels * panel_width; ++o) {
+      std::int32_t count = 0;
+      for (std::int64_t k = 0; k < s.depth; ++k)
+        count +=
+            std::popcount(a[r * row_words + k] ^ w[(o / panel_width * s.depth + k) * panel_width + o % panel_width]);
+      ASSERT_EQ(c[r * s.stride + o], count) << what << " at (" << r << ", " << o << ")";
+    }
+  }
+  expect_gaps_untouched(c, s, s.panels * panel_width, untouched, what);
+}
+
+TEST(Gemm, BinaryOfEverySize) {
+  for (const GemmKernels& kernel : available_rows()) {
+    Random random(3);
+    for (const Size& s : sizes()) {
+      check_binary(kernel, s, Fill::random, random);
+      if (HasFatalFailure()) return;
+    }
+    // Every bit differs, over more words than a count in 8 or 16 bits could hold.
+    check_binary(kernel, {5, 9, 1, 1, 17}, Fill::most_positive, random);
+    check_binary(kernel, {5, 4097, 1, 0, 16}, Fill::most_positive, random);
+    if (HasFatalFailure()) return;
+  }
+}
+
+/// Small whole numbers: any order of summation and any contraction give the same float.
+void check_float(const GemmKernels& kernel, std::int64_t outputs, std::int64_t k, bool with_bias, Random& random) {
+  const Size s{outputs, k, 1, 0, panel_width + outputs * k % 5};
+  Guarded<float> w(sz(outputs * k)), panel(sz(k * panel_width)), bias(sz(outputs)), c(result_count(s));
+  const auto fill = [&](Guarded<float>& values) {
+    for (std::int64_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(random.below(65)) - 32.0F;
+  };
+  fill(w);
+  fill(panel);
+  fill(bias);
+  for (std::int64_t i = 0; i < c.size(); ++i) c[i] = 0.125F;
+  kernel.real(w.data(), outputs, k, panel.data(), with_bias ? bias.data() : nullptr, c.data(), s.stride);
+  const std::string what = text(s, kernel.float_name);
+  for (std::int64_t o = 0; o < outputs; ++o) {
+    for (std::int64_t j = 0; j < panel_width; ++j) {
+      float sum = with_bias ? bias[o] : 0.0F;
+      for (std::int64_t i = 0; i < k; ++i) sum += w[o * k + i] * panel[i * panel_width + j];
+      ASSERT_EQ(c[o * s.stride + j], sum) << what << " at (" << o << ", " << j << ")";
+    }
+  }
+  expect_gaps_untouched(c, s, panel_width, 0.125F, what);
+}
+
+TEST(Gemm, FloatOfEverySize) {
+  for (const GemmKernels& kernel : available_rows()) {
+    Random random(4);
+    for (std::int64_t outputs = 1; outputs <= 19; ++outputs) {
+      for (const std::int64_t k : {1, 2, 3, 8, 17, 64, 129}) {
+        check_float(kernel, outputs, k, k % 2 == 0, random);
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+TEST(Gemm, FloatPropagatesNanAndInfinity) {
+  for (const GemmKernels& kernel : available_rows()) {
+    Guarded<float> w(2), panel(2 * panel_width), c(panel_width);
+    w[0] = 0, w[1] = 1;
+    for (std::int64_t i = 0; i < panel.size(); ++i) panel[i] = 1;
+    panel[3] = INFINITY;  // 0 * inf
+    panel[panel_width + 5] = -INFINITY;
+    kernel.real(w.data(), 1, 2, panel.data(), nullptr, c.data(), panel_width);
+    EXPECT_TRUE(std::isnan(c[3])) << kernel.float_name;
+    EXPECT_EQ(c[5], -INFINITY) << kernel.float_name;
+    EXPECT_EQ(c[0], 1.0F) << kernel.float_name;
+  }
+}
+
+TEST(Gemm, NoRowsWriteNothing) {
+  for (const GemmKernels& kernel : available_rows()) {
+    Guarded<std::int8_t> w8(64);
+    Guarded<std::uint32_t> w1(16);
+    Guarded<std::int32_t> c(1);
+    c[0] = untouched;
+    kernel.int8(nullptr, 4, w8.data(), 0, 1, 1, c.data(), 16);
+    kernel.binary(nullptr, 1, w1.data(), 0, 1, 1, c.data(), 16);
+    EXPECT_EQ(c[0], untouched);
+  }
+}
+
+TEST(Gemm, TheTableFallsBackDownwards) {
+  std::size_t count = 0;
+  const GemmKernels* table = gemm_table(count);
+  ASSERT_GE(count, 1u);
+  EXPECT_EQ(table[count - 1].isa, Isa::portable);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (i > 0) {
+      EXPECT_GT(table[i - 1].isa, table[i].isa) << "fastest first";
+    }
+    EXPECT_STREQ(gemm_kernels(table[i].isa).int8_name, table[i].int8_name);
+  }
+}
+
+TEST(GemmDeathTest, TheGuardPageIsOne) {
+  Guarded<std::uint8_t> a(3);
+  EXPECT_DEATH({ a[3] = 1; }, "");
+}
+
+}  // namespace
+}  // namespace nnq::test
