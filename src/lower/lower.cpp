@@ -88,7 +88,20 @@ const Tensor* Lowering::constant(const Node& node, std::size_t input) const {
   return input < node.inputs.size() && !node.inputs[input].empty() ? graph.initializer(node.inputs[input]) : nullptr;
 }
 
+namespace {
+
+/// Why a node runs in float, for `inspect`.
+std::string why_float(Lowering& l, const Node& node) {
+  if (node.is("BitPlanes", kNnqDomain) || node.is("Codebook", kNnqDomain)) return "weights of a float layer";
+  if (!node.is("Conv") && !node.is("Gemm") && !node.is("MatMul")) return "no integer form";
+  if (l.integers(node.inputs[0]) == nullptr && !l.borders.contains(node.inputs[0])) return "input is float";
+  return integer_weight(l, node) == nullptr ? "weights are float" : "no integer form";
+}
+
+}  // namespace
+
 bool lower_float(Lowering& l, const Node& node) {
+  std::string why = why_float(l, node);
   std::vector<std::int32_t> inputs, outputs;
   for (const std::string& input : node.inputs) inputs.push_back(input.empty() ? -1 : l.tensor(input));
   for (const std::string& output : node.outputs) {
@@ -98,6 +111,7 @@ bool lower_float(Lowering& l, const Node& node) {
   Step& step = l.add(StepKind::float_op, node.name, std::move(inputs), std::move(outputs));
   step.node = node;
   step.opset = node.domain == kNnqDomain ? kNnqOpset : l.graph.opset;
+  step.note = std::move(why);
   return true;
 }
 

@@ -178,6 +178,10 @@ class Requantization {
   bool take_residual(const Node& node, const std::string& x) {
     const std::string& other = node.inputs[node.inputs[0] == x ? 1 : 0];
     const Integers* r = l_.integers(other);
+    if (const auto made = l_.index.producer.find(other); r == nullptr && made != l_.index.producer.end()) {
+      // The other branch's sums may be there while its Affine stands further down: a look ahead costs nothing.
+      if (lower_affine(l_, l_.graph.nodes[static_cast<std::size_t>(made->second)])) r = l_.integers(other);
+    }
     const ValueType *tx = l_.type(x), *tr = l_.type(other);
     if (r == nullptr || r->flattened || node.inputs[0] == node.inputs[1] || tx == nullptr || tr == nullptr ||
         !(*tx == *tr) || !tx->ranked)
