@@ -68,6 +68,8 @@ class TrainApi {
   virtual ~TrainApi() = default;
   virtual std::vector<MethodInfo> methods() const = 0;
   virtual RunResult train(const TrainRequest& request) const = 0;
+  /// The effective recipe of a request: what its run directory holds as recipe.toml. Throws nnq::Error.
+  virtual std::string recipe_text(const TrainRequest& request) const = 0;
   virtual RunResult compress(const CompressRequest& request) const = 0;
   /// Logits of a graph over batches on LibTorch: outputs [n, classes...] in order; `observe` sees every value of every
   /// batch.

@@ -1,23 +1,16 @@
 #include "cli/training.h"
 
 #include <dlfcn.h>
-#include <unistd.h>
 
-#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
 
+#include "cli/program_folder.h"
 #include "nnq/error.h"
 
 namespace nnq::cli {
 namespace {
-
-std::filesystem::path program_folder() {
-  std::array<char, 4096> buffer{};
-  const ssize_t n = readlink("/proc/self/exe", buffer.data(), buffer.size() - 1);
-  return n > 0 ? std::filesystem::path(std::string(buffer.data(), static_cast<std::size_t>(n))).parent_path() : ".";
-}
 
 const TrainApi* load() {
   // Threads of OpenMP spin for milliseconds where they wait; with anything else running on the machine a training of

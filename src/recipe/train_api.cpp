@@ -32,6 +32,10 @@ class Api final : public TrainApi {
                       fmt::format("nnq train {}", request.recipe.string()));
   }
 
+  std::string recipe_text(const TrainRequest& request) const override {
+    return to_toml(load_recipe(request.recipe, request.overrides));
+  }
+
   RunResult compress(const CompressRequest& request) const override {
     NNQ_CHECK(std::filesystem::exists(request.model), "there is no such file", request.model.string());
     const std::string file = "model.file=" + request.model.string();

@@ -1,0 +1,145 @@
+#include "cli/experiment.h"
+
+#include <fmt/format.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "cli/program_folder.h"
+#include "core/text.h"
+#include "nnq/error.h"
+
+namespace nnq::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// One table of the file, with its keys checked.
+class Reader {
+ public:
+  Reader(const fs::path& file, const toml::table& table, const std::vector<std::string>& keys)
+      : file_(file), table_(table) {
+    for (const auto& [key, node] : table) {
+      const std::string word(key.str());
+      if (std::find(keys.begin(), keys.end(), word) == keys.end())
+        throw Error(fmt::format("'{}' is not a key of an experiment", word), at(node), suggestion(word, keys));
+    }
+  }
+
+  std::string at(const toml::node& node) const {
+    return fmt::format("{}:{}", file_.string(), node.source().begin.line);
+  }
+  [[noreturn]] void fail(const std::string& message, const std::string& hint = {}) const {
+    throw Error(message, at(table_), hint);
+  }
+
+  std::string text(const std::string& key) const {
+    const toml::node* node = table_.get(key);
+    if (node == nullptr) fail(key + " is missing");
+    const auto value = node->value_exact<std::string>();
+    if (!value || value->empty()) throw Error(key + " must be a string", at(*node));
+    return *value;
+  }
+
+  std::optional<double> number(const std::string& key) const {
+    const toml::node* node = table_.get(key);
+    if (node == nullptr) return std::nullopt;
+    const auto value = node->is_number() ? node->value<double>() : std::nullopt;
+    if (!value || !std::isfinite(*value)) throw Error(key + " must be a number", at(*node));
+    return value;
+  }
+
+  std::vector<std::int64_t> seeds() const {
+    const toml::node* node = table_.get("seeds");
+    if (node == nullptr) return {1};
+    std::vector<std::int64_t> seeds;
+    if (const toml::array* list = node->as_array()) {
+      for (const toml::node& element : *list) {
+        const auto seed = element.value_exact<std::int64_t>();
+        if (!seed || *seed < 0) throw Error("seeds must be whole numbers from 0 on", at(*node));
+        if (std::find(seeds.begin(), seeds.end(), *seed) != seeds.end())
+          throw Error(fmt::format("seed {} is named twice", *seed), at(*node));
+        seeds.push_back(*seed);
+      }
+    }
+    if (seeds.empty()) throw Error("seeds must be a list of numbers", at(*node), "e.g. seeds = [1, 2, 3]");
+    return seeds;
+  }
+
+ private:
+  const fs::path& file_;
+  const toml::table& table_;
+};
+
+Claim read_claim(const fs::path& file, const fs::path& root, const toml::table& table) {
+  const Reader reader(file, table,
+                      {"claim", "published", "setting", "recipe", "expect", "at_most", "at_least", "seeds"});
+  Claim claim;
+  claim.claim = reader.text("claim");
+  claim.published = reader.text("published");
+  claim.setting = reader.text("setting");
+  claim.recipe = (root / reader.text("recipe")).lexically_normal();
+  if (!fs::exists(claim.recipe)) reader.fail("there is no recipe " + claim.recipe.string());
+  const std::string expect = reader.text("expect");
+  if (expect != "drop" && expect != "value")
+    reader.fail(fmt::format("expect = \"{}\" is not known", expect), "allowed: drop, value");
+  claim.expect = expect == "drop" ? Claim::Expect::drop : Claim::Expect::value;
+  claim.at_most = reader.number("at_most");
+  claim.at_least = reader.number("at_least");
+  if (!claim.at_most && !claim.at_least) reader.fail("a claim needs at_most or at_least");
+  claim.seeds = reader.seeds();
+  return claim;
+}
+
+toml::table parse(const fs::path& file) {
+  try {
+    return toml::parse_file(file.string());
+  } catch (const toml::parse_error& error) {
+    throw Error(std::string(error.description()), fmt::format("{}:{}", file.string(), error.source().begin.line));
+  }
+}
+
+}  // namespace
+
+std::string Claim::expected() const {
+  std::string limits;
+  if (at_least) limits += fmt::format(" at least {}", *at_least);
+  if (at_most) limits += fmt::format("{} at most {}", limits.empty() ? "" : ",", *at_most);
+  return expect == Expect::drop ? "drop" + limits + " points" : "accuracy" + limits + " %";
+}
+
+Experiment read_experiment(const fs::path& file, const fs::path& root) {
+  const toml::table table = parse(file);
+  const Reader reader(file, table, {"paper", "title", "claim"});
+  Experiment experiment{.paper = reader.text("paper"), .title = reader.text("title"), .claims = {}};
+  if (experiment.paper != file.stem().string())
+    reader.fail(fmt::format("paper = \"{}\", but the file is named {}", experiment.paper, file.filename().string()));
+  const toml::array* claims = table["claim"].as_array();
+  if (claims == nullptr || claims->empty() || !claims->is_array_of_tables())
+    reader.fail("an experiment needs [[claim]] tables");
+  for (const toml::node& claim : *claims) experiment.claims.push_back(read_claim(file, root, *claim.as_table()));
+  return experiment;
+}
+
+std::vector<Experiment> all_experiments() {
+  std::map<std::string, Experiment> by_paper;
+  for (const fs::path& root : {fs::path(), program_folder() / "../share/nnq"}) {
+    const fs::path folder = root / "recipes/reproduce";
+    if (!fs::is_directory(folder)) continue;
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      const std::string paper = entry.path().stem().string();
+      if (entry.path().extension() == ".toml" && !by_paper.contains(paper))
+        by_paper.emplace(paper, read_experiment(entry.path(), root));
+    }
+  }
+  if (by_paper.empty())
+    throw Error("there are no experiments", "recipes/reproduce",
+                "run it in nnq's source tree, or install nnq with its share folder");
+  std::vector<Experiment> experiments;
+  for (auto& [paper, experiment] : by_paper) experiments.push_back(std::move(experiment));
+  return experiments;
+}
+
+}  // namespace nnq::cli

@@ -1,0 +1,44 @@
+// An experiment of a paper (recipes/reproduce/<paper>.toml): what the paper claims and the recipes that test it.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace nnq::cli {
+
+/// One [[claim]]. It holds when the measured number, averaged over the seeds, is within the limits.
+struct Claim {
+  enum class Expect {
+    drop,   // points of accuracy lost against the float network of the run
+    value,  // accuracy, percent
+  };
+  std::string claim;      // what is shown, in words
+  std::string published;  // the paper's number and its setting
+  std::string setting;    // ours: data set, network, epochs
+  std::filesystem::path recipe;
+  Expect expect = Expect::drop;
+  std::optional<double> at_most, at_least;  // points or percent; at least one is given
+  std::vector<std::int64_t> seeds = {1};
+
+  /// "drop at most 1.5 points"
+  std::string expected() const;
+};
+
+struct Experiment {
+  std::string paper;  // id as in `nnq methods`
+  std::string title;
+  std::vector<Claim> claims;
+};
+
+/// Reads one experiment; `root` is the folder that its recipes' paths start from. Throws nnq::Error naming file and
+/// line.
+Experiment read_experiment(const std::filesystem::path& file, const std::filesystem::path& root);
+
+/// Every experiment of ./recipes/reproduce and of the installed share folder (the first of a paper counts), by paper.
+/// Throws nnq::Error when there is none.
+std::vector<Experiment> all_experiments();
+
+}  // namespace nnq::cli

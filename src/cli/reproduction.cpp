@@ -1,0 +1,105 @@
+#include "cli/reproduction.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "cli/training.h"
+#include "nnq/error.h"
+#include "nnq/report.h"
+
+namespace nnq::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string read_text(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+/// A run that ended; one that was interrupted or killed is to be gone on with.
+bool finished(const fs::path& run) {
+  if (!fs::exists(run / "result.json")) return false;
+  const auto result = nlohmann::json::parse(read_text(run / "result.json"), nullptr, false);
+  return result.is_object() && !result.value("interrupted", false);
+}
+
+SeedResult result_of(const fs::path& run, std::int64_t seed, bool trained) {
+  const RunSummary summary = read_run(run);
+  if (!summary.has_value) throw Error("holds no accuracy", (run / "result.json").string());
+  return {.seed = seed,
+          .run = run,
+          .value = summary.value,
+          .drop = summary.has_float ? summary.float_value - summary.value : 0,
+          .has_drop = summary.has_float,
+          .trained = trained};
+}
+
+/// Trains or resumes unless the run is finished; false when interrupted.
+bool run_seed(const fs::path& run, const Claim& claim, std::int64_t seed, int threads, SeedResult& result) {
+  TrainRequest request;
+  request.recipe = claim.recipe;
+  request.overrides = {fmt::format("seed={}", seed)};
+  request.run_directory = run;
+  request.threads = threads;
+  request.resume = fs::exists(run / "recipe.toml");
+  if (request.resume && read_text(run / "recipe.toml") != training().recipe_text(request))
+    throw Error(fmt::format("holds a run of another recipe than {} is now", claim.recipe.string()), run.string(),
+                "move the folder away to train it anew");
+  const bool train = !finished(run);
+  if (train) {
+    fmt::print(stderr, "{}: {}\n", run.string(), request.resume ? "going on" : "training");
+    if (training().train(request).interrupted) return false;
+  } else {
+    fmt::print(stderr, "{}: finished before, not run again\n", run.string());
+  }
+  result = result_of(run, seed, train);
+  return true;
+}
+
+void judge(const Claim& claim, ClaimResult& result) {
+  const auto count = static_cast<double>(result.seeds.size());
+  result.has_drop = true;
+  double low = result.seeds.front().value, high = low;
+  for (const SeedResult& seed : result.seeds) {
+    result.value += seed.value / count;
+    result.drop += seed.drop / count;
+    result.has_drop = result.has_drop && seed.has_drop;
+    low = std::min(low, seed.value);
+    high = std::max(high, seed.value);
+  }
+  result.spread = high - low;
+  const bool wants_drop = claim.expect == Claim::Expect::drop;
+  if (wants_drop && !result.has_drop)
+    throw Error("the run has no float network to compare with", result.seeds.front().run.string(),
+                "expect = \"value\" for recipes that do not quantize");
+  // Accuracies are hundredths of a percent; the sums above must not lose a claim to their last bit.
+  constexpr double rounding = 1e-9;
+  const double number = wants_drop ? result.drop : result.value;
+  result.holds = (!claim.at_most || number <= *claim.at_most + rounding) &&
+                 (!claim.at_least || number >= *claim.at_least - rounding);
+}
+
+}  // namespace
+
+fs::path run_directory(const std::string& paper, std::size_t number, std::int64_t seed) {
+  return fs::path("runs/reproduce") / paper / fmt::format("{}-seed{}", number, seed);
+}
+
+bool reproduce_claim(const std::string& paper, std::size_t number, const Claim& claim, int threads,
+                     ClaimResult& result) {
+  result = {};
+  for (const std::int64_t seed : claim.seeds) {
+    SeedResult one;
+    if (!run_seed(run_directory(paper, number, seed), claim, seed, threads, one)) return false;
+    result.seeds.push_back(one);
+  }
+  judge(claim, result);
+  return true;
+}
+
+}  // namespace nnq::cli

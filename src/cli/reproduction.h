@@ -1,0 +1,40 @@
+// Runs the experiments of papers: a recipe for each claim and seed, and whether what was measured is what was claimed.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "cli/experiment.h"
+
+namespace nnq::cli {
+
+/// One run of a claim's recipe.
+struct SeedResult {
+  std::int64_t seed = 0;
+  std::filesystem::path run;
+  double value = 0;  // accuracy, percent
+  double drop = 0;   // points below the float network of the run
+  bool has_drop = false;
+  bool trained = false;  // now; false: a finished run was read back
+};
+
+/// The number that the claim speaks about, over its seeds.
+struct ClaimResult {
+  std::vector<SeedResult> seeds;
+  double value = 0, drop = 0;  // means
+  bool has_drop = false;
+  double spread = 0;  // largest minus smallest accuracy, points; 0 with one seed
+  bool holds = false;
+};
+
+/// Where claim `number` (from 1) of `paper` runs with `seed`: runs/reproduce/<paper>/<number>-seed<seed>.
+std::filesystem::path run_directory(const std::string& paper, std::size_t number, std::int64_t seed);
+
+/// Runs what is not finished yet and judges the claim. Returns false when it was interrupted (Ctrl-C): the same call
+/// goes on. Throws nnq::Error, also when a run directory holds another recipe's run.
+bool reproduce_claim(const std::string& paper, std::size_t number, const Claim& claim, int threads,
+                     ClaimResult& result);
+
+}  // namespace nnq::cli

@@ -1,0 +1,143 @@
+#include <fmt/format.h>
+
+#include "cli/reproduction.h"
+#include "cli/table.h"
+#include "cli/verb.h"
+#include "core/text.h"
+#include "nnq/error.h"
+
+namespace nnq::cli {
+namespace {
+
+using nlohmann::ordered_json;
+
+ordered_json limit(const std::optional<double>& value) { return value ? ordered_json(*value) : ordered_json(nullptr); }
+
+ordered_json to_json(const Claim& claim) {
+  return {{"claim", claim.claim},
+          {"published", claim.published},
+          {"setting", claim.setting},
+          {"recipe", claim.recipe.string()},
+          {"expect", claim.expect == Claim::Expect::drop ? "drop" : "value"},
+          {"at_most", limit(claim.at_most)},
+          {"at_least", limit(claim.at_least)}};
+}
+
+ordered_json to_json(const Claim& claim, const ClaimResult& result) {
+  ordered_json row = to_json(claim);
+  row["ours"] = result.value;
+  row["drop"] = result.has_drop ? ordered_json(result.drop) : ordered_json(nullptr);
+  row["spread"] = result.seeds.size() > 1 ? ordered_json(result.spread) : ordered_json(nullptr);
+  row["holds"] = result.holds;
+  row["seeds"] = ordered_json::array();
+  for (const SeedResult& seed : result.seeds) {
+    row["seeds"].push_back({{"seed", seed.seed},
+                            {"value", seed.value},
+                            {"drop", seed.has_drop ? ordered_json(seed.drop) : ordered_json(nullptr)},
+                            {"run", seed.run.string()},
+                            {"trained", seed.trained}});
+  }
+  return row;
+}
+
+class Reproduce final : public Verb {
+ public:
+  std::string name() const override { return "reproduce"; }
+  std::string summary() const override { return "run a paper's experiment: published beside measured"; }
+  std::vector<std::string> examples() const override {
+    return {"nnq reproduce", "nnq reproduce dorefa", "nnq reproduce --all --threads 2"};
+  }
+  void options(CLI::App& app) override {
+    auto* paper = app.add_option("PAPER", paper_, "id of the paper; without it the experiments are listed");
+    app.add_flag("--all", all_, "run the experiments of all papers")->excludes(paper);
+    app.add_option("--threads", threads_, "threads (default: all cores)")->check(CLI::Range(0, 1024));
+  }
+
+  int run(bool json, ordered_json& document) override {
+    const std::vector<Experiment> experiments = all_experiments();
+    if (paper_.empty() && !all_) return list(experiments, json, document);
+    std::vector<Experiment> chosen;
+    std::vector<std::string> known;
+    for (const Experiment& experiment : experiments) {
+      known.push_back(experiment.paper);
+      if (all_ || experiment.paper == paper_) chosen.push_back(experiment);
+    }
+    if (chosen.empty())
+      throw Error("there is no experiment of the paper '" + paper_ + "'", {}, suggestion(paper_, known));
+    return run_experiments(chosen, json, document);
+  }
+
+ private:
+  static int list(const std::vector<Experiment>& experiments, bool json, ordered_json& document) {
+    document["experiments"] = ordered_json::array();
+    Table table({{"paper"}, {"claim"}, {"expected of ours"}});
+    for (const Experiment& experiment : experiments) {
+      ordered_json claims = ordered_json::array();
+      for (const Claim& claim : experiment.claims) {
+        claims.push_back(to_json(claim));
+        table.row({experiment.paper, claim.claim, claim.expected()});
+      }
+      document["experiments"].push_back({{"paper", experiment.paper}, {"title", experiment.title}, {"claims", claims}});
+    }
+    if (!json) fmt::print("{}\nnext: nnq reproduce PAPER runs its experiment\n", table.text());
+    return done;
+  }
+
+  int run_experiments(const std::vector<Experiment>& experiments, bool json, ordered_json& document) {
+    bool all_hold = true;
+    document[all_ ? "experiments" : "paper"] = nullptr;
+    ordered_json results = ordered_json::array();
+    for (const Experiment& experiment : experiments) {
+      ordered_json claims = ordered_json::array();
+      Table table({{"claim"},
+                   {"published"},
+                   {"ours", Table::Align::right},
+                   {"drop vs float", Table::Align::right},
+                   {"spread", Table::Align::right},
+                   {"expected"},
+                   {"holds"}});
+      for (std::size_t i = 0; i < experiment.claims.size() && !interrupted_; ++i) {
+        const Claim& claim = experiment.claims[i];
+        ClaimResult result;
+        interrupted_ = !reproduce_claim(experiment.paper, i + 1, claim, threads_, result);
+        if (interrupted_) break;
+        all_hold = all_hold && result.holds;
+        claims.push_back(to_json(claim, result));
+        table.row({claim.claim, claim.published, fixed(result.value, 2), result.has_drop ? fixed(result.drop, 2) : "",
+                   result.seeds.size() > 1 ? fixed(result.spread, 2) : "one seed", claim.expected(),
+                   result.holds ? "yes" : "NO"});
+      }
+      results.push_back({{"paper", experiment.paper}, {"title", experiment.title}, {"claims", claims}});
+      if (!json) print(experiment, table);
+      if (interrupted_) break;
+    }
+    fill(document, results);
+    if (interrupted_) fmt::print(stderr, "interrupted: the same command goes on where it stopped\n");
+    return all_hold && !interrupted_ ? done : not_met;
+  }
+
+  void fill(ordered_json& document, const ordered_json& results) const {
+    if (all_) {
+      document["experiments"] = results;
+    } else {
+      document.update(results.front());
+    }
+    document["interrupted"] = interrupted_;
+  }
+
+  static void print(const Experiment& experiment, const Table& table) {
+    fmt::print("{}: {}\n\n{}\n", experiment.paper, experiment.title, table.text());
+    fmt::print("ours:\n");
+    for (const Claim& claim : experiment.claims) fmt::print("  {}: {}\n", claim.claim, claim.setting);
+    fmt::print("next: nnq report runs/reproduce/{}/*\n", experiment.paper);
+  }
+
+  std::string paper_;
+  bool all_ = false, interrupted_ = false;
+  int threads_ = 0;
+};
+
+}  // namespace
+}  // namespace nnq::cli
+
+NNQ_VERB(reproduce) { return std::make_unique<nnq::cli::Reproduce>(); }

@@ -1,0 +1,163 @@
+// `nnq reproduce` on an experiment of its own: a small perceptron on made images, trained for one epoch.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+
+#include "cli/command.h"
+#include "core/random.h"
+#include "nnq/dataset.h"
+
+namespace {
+
+using nnq::DType;
+using nnq::Tensor;
+using nnq::test::Folder;
+using nnq::test::Ran;
+using nnq::test::slurp;
+
+constexpr const char* training_recipe = R"(name = "tiny"
+data = "npy:images.npy,labels.npy"
+validation = 20
+[model]
+zoo = "mlp"
+parameters = { hidden = "8", size = 8, classes = 5 }
+[[stage]]
+kind = "train"
+epochs = 1
+batch = 20
+)";
+constexpr const char* quantization = R"([[stage]]
+kind = "quantize"
+[[stage.rule]]
+layers = "*"
+weights = { method = "uniform", bits = 8 }
+activations = { method = "uniform", bits = 8 }
+[[stage]]
+kind = "calibrate"
+)";
+
+std::string claim(const std::string& recipe, const std::string& rest) {
+  return "[[claim]]\nclaim = 'it learns'\npublished = '99 % (elsewhere)'\nsetting = 'made images'\nrecipe = 'recipes/" +
+         recipe + ".toml'\n" + rest + "\n";
+}
+
+/// A folder as the source tree is: recipes, experiments, and data that the recipes name.
+class Reproduce : public testing::Test {
+ protected:
+  Reproduce() {
+    std::filesystem::create_directories(folder_.path() / "recipes/reproduce");
+    nnq::Random random(3);
+    Tensor images(DType::u8, {80, 1, 8, 8}), labels(DType::i64, {80});
+    for (std::uint8_t& v : images.mutable_values<std::uint8_t>()) v = static_cast<std::uint8_t>(random.below(256));
+    for (std::int64_t i = 0; i < 80; ++i) labels.mutable_as<std::int64_t>()[i] = i % 5;
+    nnq::save_npy(images, folder_ / "images.npy");
+    nnq::save_npy(labels, folder_ / "labels.npy");
+    write("recipes/float.toml", training_recipe);
+    write("recipes/w8a8.toml", std::string(training_recipe) + quantization);
+  }
+  void write(const std::string& name, const std::string& text) const { std::ofstream(folder_ / name) << text; }
+  void experiment(const std::string& paper, const std::string& claims) const {
+    write("recipes/reproduce/" + paper + ".toml", "paper = '" + paper + "'\ntitle = 'A made paper'\n" + claims);
+  }
+  Ran run(const std::string& arguments) const {
+    return nnq::test::nnq("reproduce " + arguments, "cd '" + folder_.path().string() + "' && ");
+  }
+
+  Folder folder_;
+};
+
+TEST_F(Reproduce, TrainsOnceAndGoesOnWithWhatIsFinished) {
+  experiment("tiny", claim("float", "expect = 'value'\nat_least = 0\nseeds = [1, 2]") +
+                         claim("w8a8", "expect = 'drop'\nat_most = 100\nat_least = -100"));
+  const Ran first = run("tiny --threads 1 --json");
+  ASSERT_EQ(first.code, 0) << first.err;
+  const auto document = first.document();
+  EXPECT_EQ(document["paper"], "tiny");
+  EXPECT_EQ(document["title"], "A made paper");
+  EXPECT_EQ(document["interrupted"], false);
+  ASSERT_EQ(document["claims"].size(), 2u);
+  const auto& learned = document["claims"][0];
+  EXPECT_EQ(learned["claim"], "it learns");
+  EXPECT_EQ(learned["published"], "99 % (elsewhere)");
+  EXPECT_EQ(learned["setting"], "made images");
+  EXPECT_EQ(learned["holds"], true);
+  ASSERT_EQ(learned["seeds"].size(), 2u);
+  const double a = learned["seeds"][0]["value"], b = learned["seeds"][1]["value"];
+  EXPECT_NEAR(learned["ours"].get<double>(), (a + b) / 2, 1e-9);
+  EXPECT_NEAR(learned["spread"].get<double>(), std::abs(a - b), 1e-9);
+  const auto& quantized = document["claims"][1];
+  EXPECT_EQ(quantized["expect"], "drop");
+  EXPECT_TRUE(quantized["spread"].is_null());
+  ASSERT_TRUE(quantized["drop"].is_number());
+  const auto result = nlohmann::json::parse(slurp(folder_ / "runs/reproduce/tiny/2-seed1/result.json"));
+  EXPECT_NEAR(quantized["drop"].get<double>(), result["float_value"].get<double>() - result["value"].get<double>(),
+              1e-9);
+  EXPECT_NEAR(quantized["ours"].get<double>(), result["value"].get<double>(), 1e-9);
+
+  const std::string metrics = slurp(folder_ / "runs/reproduce/tiny/1-seed2/metrics.jsonl");
+  EXPECT_NE(slurp(folder_ / "runs/reproduce/tiny/1-seed2/recipe.toml").find("seed = 2"), std::string::npos);
+  const Ran second = run("tiny --threads 1 --json");
+  EXPECT_EQ(second.code, 0) << second.err;
+  for (const auto& row : second.document()["claims"]) {
+    for (const auto& seed : row["seeds"]) EXPECT_EQ(seed["trained"], false);
+  }
+  EXPECT_EQ(second.document()["claims"][0]["ours"], learned["ours"]);
+  EXPECT_EQ(slurp(folder_ / "runs/reproduce/tiny/1-seed2/metrics.jsonl"), metrics);
+}
+
+TEST_F(Reproduce, AClaimThatDoesNotHoldIsExitCodeOne) {
+  experiment("tiny",
+             claim("float", "expect = 'value'\nat_least = 0") + claim("float", "expect = 'value'\nat_most = -1"));
+  const Ran ran = run("tiny --threads 1");
+  EXPECT_EQ(ran.code, 1) << ran.err;
+  EXPECT_NE(ran.out.find("  yes\n"), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find("  NO\n"), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find("99 % (elsewhere)"), std::string::npos) << ran.out;
+
+  // A changed recipe is not answered with the old run.
+  write("recipes/float.toml", std::string(training_recipe) + "learning_rate = 0.2\n");
+  const Ran changed = run("tiny --threads 1");
+  EXPECT_EQ(changed.code, 2);
+  EXPECT_NE(changed.err.find("runs/reproduce/tiny/1-seed1"), std::string::npos) << changed.err;
+}
+
+TEST_F(Reproduce, ListsExperimentsAndNamesTheNearest) {
+  experiment("tiny", claim("float", "expect = 'value'\nat_least = 50"));
+  const Ran list = run("");
+  EXPECT_EQ(list.code, 0) << list.err;
+  EXPECT_NE(list.out.find("accuracy at least 50 %"), std::string::npos) << list.out;
+  EXPECT_EQ(run("--json").document()["experiments"][0]["claims"][0]["at_least"], 50);
+  const Ran unknown = run("tinny");
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_NE(unknown.err.find("did you mean 'tiny'?"), std::string::npos) << unknown.err;
+  EXPECT_EQ(run("tiny --all").code, 2);
+}
+
+TEST_F(Reproduce, WrongExperimentsNameTheLine) {
+  const auto refusal = [&](const std::string& claims) {
+    experiment("tiny", claims);
+    const Ran ran = run("");
+    EXPECT_EQ(ran.code, 2) << claims;
+    EXPECT_NE(ran.err.find("recipes/reproduce/tiny.toml:"), std::string::npos) << ran.err;
+    return ran.err;
+  };
+  EXPECT_NE(refusal(claim("float", "expect = 'value'\natleast = 3")).find("did you mean 'at_least'?"),
+            std::string::npos);
+  EXPECT_NE(refusal(claim("float", "expect = 'value'")).find("needs at_most or at_least"), std::string::npos);
+  EXPECT_NE(refusal(claim("float", "expect = 'gain'\nat_least = 1")).find("allowed: drop, value"), std::string::npos);
+  EXPECT_NE(refusal(claim("absent", "expect = 'drop'\nat_most = 1")).find("absent.toml"), std::string::npos);
+  EXPECT_NE(refusal(claim("float", "expect = 'drop'\nat_most = 1\nseeds = []")).find("seeds"), std::string::npos);
+  EXPECT_NE(refusal("").find("[[claim]]"), std::string::npos);
+  EXPECT_NE(refusal("x = \n").find("tiny.toml:3"), std::string::npos);
+}
+
+TEST(ReproduceOfTheSourceTree, EveryExperimentIsReadable) {
+  const Ran list = nnq::test::nnq("reproduce --json", "cd '" NNQ_SOURCE_DIR "' && ");
+  ASSERT_EQ(list.code, 0) << list.err;
+  std::vector<std::string> papers;
+  for (const auto& experiment : list.document()["experiments"]) papers.push_back(experiment["paper"]);
+  EXPECT_EQ(papers, (std::vector<std::string>{"bnn", "dorefa", "uniform"}));
+}
+
+}  // namespace
