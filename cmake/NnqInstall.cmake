@@ -7,7 +7,8 @@ if(NNQ_TRAIN)
   install(TARGETS nnq_train LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()
 # models/ beside recipes/: recipes name their float model by a relative path.
-install(DIRECTORY recipes models DESTINATION ${CMAKE_INSTALL_DATADIR}/nnq OPTIONAL)
+install(DIRECTORY recipes DESTINATION ${CMAKE_INSTALL_DATADIR}/nnq)
+install(DIRECTORY models DESTINATION ${CMAKE_INSTALL_DATADIR}/nnq OPTIONAL)
 install(EXPORT nnqTargets NAMESPACE nnq:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/nnq)
 include(CMakePackageConfigHelpers)
 configure_package_config_file(cmake/nnqConfig.cmake.in "${CMAKE_BINARY_DIR}/nnqConfig.cmake"
