@@ -19,7 +19,12 @@ int show_result(const RunResult& result, bool json, nlohmann::ordered_json& docu
   document["met"] = result.met;
   document["interrupted"] = result.interrupted;
   document["seconds"] = result.seconds;
-  if (json) return result.met ? done : not_met;
+  if (json) return result.interrupted ? stopped : result.met ? done : not_met;
+  if (result.interrupted) {
+    fmt::print("interrupted: {} keeps the last checkpoint; the same command with --run {} --resume goes on\n",
+               result.run, result.run);
+    return stopped;
+  }
 
   const bool has_float = result.float_bytes > 0;
   Table table({{""}, {result.metric, Table::Align::right}, {"bytes on disk", Table::Align::right}, {"file"}});
@@ -33,8 +38,6 @@ int show_result(const RunResult& result, bool json, nlohmann::ordered_json& docu
                static_cast<double>(result.float_bytes) / static_cast<double>(result.bytes), result.metric,
                result.value - result.float_value, result.seconds);
   }
-  if (result.interrupted)
-    fmt::print("\ninterrupted: the checkpoint is written; the same command with --resume goes on\n");
   if (!result.met) fmt::print("\nthe stated requirement was NOT met; the best result is in {}\n", result.run);
   fmt::print("next: nnq inspect {}\n", result.packed.empty() ? result.model.string() : result.packed.string());
   return result.met ? done : not_met;

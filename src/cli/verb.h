@@ -9,8 +9,8 @@
 
 namespace nnq::cli {
 
-/// Exit codes of `nnq` (docs/json.md): a verb returns done or not_met, the others come from exceptions.
-enum ExitCode { done = 0, not_met = 1, bad_input = 2, own_fault = 3 };
+/// Exit codes of `nnq` (docs/json.md): a verb returns done, not_met or stopped, the others come from exceptions.
+enum ExitCode { done = 0, not_met = 1, bad_input = 2, own_fault = 3, stopped = 130 /* as shells say Ctrl-C */ };
 
 class Verb {
  public:

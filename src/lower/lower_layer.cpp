@@ -63,20 +63,31 @@ Weights dense_weights(const Tensor& w, const Node& node, const Shape& image) {
   return r;
 }
 
-/// The fewest planes that hold the values: value = offset + gcd * code. {-1,+1} takes one, {-3,-1,1,3} two.
+int bits_of(std::int32_t most) {
+  int bits = 1;
+  while (most >> bits != 0) ++bits;
+  return bits;
+}
+
+/// The fewest planes that hold the values (-128 .. 127): value = offset + gcd * code. {-1,+1} takes one, {-3,-1,1,3}
+/// two. Unused codes, too, must stand for 8-bit integers: -127 .. 127 is stored from -128 on.
 PackedWeights pack(const std::vector<std::int32_t>& values) {
   PackedWeights p;
   p.count = static_cast<std::int64_t>(values.size());
-  const std::int32_t low = values.empty() ? 0 : *std::min_element(values.begin(), values.end());
+  std::int32_t low = values.empty() ? 0 : *std::min_element(values.begin(), values.end());
   std::int32_t unit = 0, high = 0;
   for (const std::int32_t v : values) {
     unit = std::gcd(unit, v - low);
     high = std::max(high, v - low);
   }
   unit = std::max(unit, 1);
-  p.bits = 1;
-  while ((high / unit) >> p.bits != 0) ++p.bits;
-  p.offset = low;
+  const auto offset = [&] {
+    const std::int32_t beyond = low + unit * ((1 << bits_of(high / unit)) - 1) - 127;
+    return beyond <= 0 ? low : low - (beyond + unit - 1) / unit * unit;
+  };
+  if (offset() < -128) unit = 1;
+  p.bits = bits_of(high / unit);
+  p.offset = low = offset();
   for (int k = 0; k < p.bits; ++k) p.plane_scale.push_back(unit << k);
   std::vector<std::uint8_t> codes;
   codes.reserve(values.size());

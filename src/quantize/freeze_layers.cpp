@@ -129,7 +129,8 @@ bool Freezer::quantized_layer(const Node& node) {
               "sums may reach " + std::to_string(static_cast<std::int64_t>(made->magnitude())) +
                   ", beyond 2^24, up to which they are exact",
               describe(node),
-              "give this layer fewer weight or activation bits, or leave it float with a rule of its own");
+              "give it fewer bits by a rule of its own behind the others: layers = \"" + node.name +
+                  "\", weights = { method = \"uniform\", bits = 7 }; or leave its weights \"float\"");
   }
   const double scale = x->a[0] * (gemm ? static_cast<double>(node.get_float("alpha", 1)) : 1);
   made->a.clear();

@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "nnq/error.h"
+#include "nnq/onnx.h"
+#include "recipe/wide_layers.h"
 #include "train/quantizer.h"
 
 namespace nnq::recipe {
@@ -57,6 +59,11 @@ Stage fine_tuning(const CompressRequest& request, std::int64_t epochs) {
   return stage;
 }
 
+/// Held-out images that decide about fine-tuning: 2000, or a fifth of a small training set.
+std::int64_t held_out(const std::string& data) {
+  return std::min<std::int64_t>(2000, load_dataset(data, Split::train).images.shape()[0] / 5);
+}
+
 }  // namespace
 
 Recipe recipe_of(const CompressRequest& request) {
@@ -68,9 +75,11 @@ Recipe recipe_of(const CompressRequest& request) {
   recipe.name = run_name(request);
   recipe.data = request.data;
   recipe.file = request.model.string();
-  recipe.validation = 2000;
+  recipe.validation = held_out(request.data);
   recipe.max_drop = request.max_drop;
   recipe.stages.push_back(quantize_stage(request));
+  std::vector<LayerRule>& rules = recipe.stages.back().placement.rules;
+  for (LayerRule& rule : rules_of_wide_layers(import_onnx(request.model), rules)) rules.push_back(std::move(rule));
   recipe.stages.push_back(default_stage(StageKind::calibrate));
   if (request.activations > 1 && request.method == "uniform")
     recipe.stages.push_back(default_stage(StageKind::correct_biases));

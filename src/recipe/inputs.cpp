@@ -38,6 +38,7 @@ void load_inputs(RunState& state) {
             from_file ? recipe.file : recipe.zoo);
   state.trained = from_file;
   state.train = load_dataset(recipe.data, Split::train);
+  state.directory.set_data_hash(state.train.hash);
   if (recipe.validation > 0) state.validation = split_off(state.train, recipe.validation, recipe.seed);
   keep_first(state.train, recipe.limit);
 

@@ -51,9 +51,12 @@ int lock_folder(const fs::path& folder) {
   throw Error("another nnq process works in this run directory", folder.string(), "wait for it, or use another --run");
 }
 
+/// Holds nothing but what a run leaves that was killed before it had begun.
 bool is_empty_folder(const fs::path& folder) {
   for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.path().filename() != "lock") return false;
+    const std::string name = entry.path().filename().string();
+    const bool torn = name.starts_with(".run.json.") || name.starts_with(".recipe.toml.");
+    if (name != "lock" && name != "run.json" && !torn) return false;
   }
   return true;
 }
@@ -107,6 +110,12 @@ void flatten(const toml::node& node, const std::string& path, std::map<std::stri
   }
 }
 
+ordered_json read_origin(const fs::path& folder) {
+  ordered_json record = ordered_json::parse(read_text(folder / "run.json"), nullptr, false);
+  if (!record.is_object()) throw Error("is not a JSON object", (folder / "run.json").string());
+  return record;
+}
+
 ordered_json machine_json() {
   const Machine machine = this_machine();
   return {{"cpu", machine.cpu}, {"cores", machine.cores}, {"memory_bytes", machine.memory_bytes}, {"isa", machine.isa}};
@@ -128,8 +137,7 @@ std::string first_difference(const std::string& a, const std::string& b) {
   return {};
 }
 
-RunDirectory RunDirectory::create(const fs::path& wanted, const Recipe& recipe, const std::string& command,
-                                  std::uint64_t data_hash) {
+RunDirectory RunDirectory::create(const fs::path& wanted, const Recipe& recipe, const std::string& command) {
   const fs::path folder = wanted.empty() ? make_numbered(recipe.name) : clean(wanted);
   std::error_code failure;
   fs::create_directories(folder, failure);
@@ -145,7 +153,7 @@ RunDirectory RunDirectory::create(const fs::path& wanted, const Recipe& recipe, 
                                {"started", utc_now()},
                                {"command", command},
                                {"data", recipe.data},
-                               {"data_hash", fmt::format("{:016x}", data_hash)},
+                               {"data_hash", nullptr},  // not read yet
                                {"recipe_hash", recipe_hash(recipe)},
                                {"resumed", ordered_json::array()}};
   write_file_atomically(folder / "run.json", dump(record, 2) + "\n");
@@ -166,12 +174,22 @@ RunDirectory RunDirectory::resume(const fs::path& wanted, const Recipe& recipe) 
                             : fmt::format("the recipe of this run differs in '{}'", key),
                 (folder / "recipe.toml").string(), "resume with the recipe and overrides it was started with");
   }
-  ordered_json record = ordered_json::parse(read_text(folder / "run.json"), nullptr, false);
-  if (!record.is_object()) throw Error("is not a JSON object", (folder / "run.json").string());
+  ordered_json record = read_origin(folder);
   if (!record["resumed"].is_array()) record["resumed"] = ordered_json::array();
   record["resumed"].push_back({{"time", utc_now()}, {"version", version()}, {"machine", machine_json()}});
   write_file_atomically(folder / "run.json", dump(record, 2) + "\n");
   return run;
+}
+
+void RunDirectory::set_data_hash(std::uint64_t hash) {
+  ordered_json record = read_origin(folder_);
+  const ordered_json before = record["data_hash"], now = fmt::format("{:016x}", hash);
+  if (before == now) return;
+  if (!before.is_null())
+    throw Error("the run was begun with other data: its training images have changed", folder_.string(),
+                "start a new run, without --resume");
+  record["data_hash"] = now;
+  write_file_atomically(folder_ / "run.json", dump(record, 2) + "\n");
 }
 
 RunDirectory::~RunDirectory() {

@@ -24,9 +24,9 @@ struct ResultDetails {
 class RunDirectory {
  public:
   /// A new folder for the run: `folder` (absent or empty), or runs/<name>-<n> with the first free n when it is empty.
-  /// `command` is what the user typed, `data_hash` that of the training set. Throws nnq::Error.
-  static RunDirectory create(const std::filesystem::path& folder, const Recipe& recipe, const std::string& command = {},
-                             std::uint64_t data_hash = 0);
+  /// `command` is what the user typed. Throws nnq::Error.
+  static RunDirectory create(const std::filesystem::path& folder, const Recipe& recipe,
+                             const std::string& command = {});
   /// Goes on in the folder of an earlier run, or with an empty `folder` in the last runs/<name>-<n>. Throws nnq::Error
   /// when it is no run or its recipe differs, naming the key.
   static RunDirectory resume(const std::filesystem::path& folder, const Recipe& recipe);
@@ -36,6 +36,9 @@ class RunDirectory {
   RunDirectory(const RunDirectory&) = delete;
   RunDirectory& operator=(const RunDirectory&) = delete;
   RunDirectory& operator=(RunDirectory&&) = delete;
+
+  /// Records the hash of the training set in run.json. Throws nnq::Error when the run was begun with other data.
+  void set_data_hash(std::uint64_t hash);
 
   const std::filesystem::path& folder() const { return folder_; }
   std::string name() const { return folder_.filename().string(); }

@@ -28,6 +28,10 @@ RunOutcome outcome_of(const RunResult& result, const std::string& word) {
 /// training continues from its checkpoint (the last one of a finished stage holds its result).
 void run_stages(RunState& state) {
   for (const Stage& stage : state.recipe.stages) {
+    if (state.resume) {  // every stage reports again, the trainer also the epochs done earlier
+      state.directory.forget_after(state.stage, 0);
+      state.store.forget_after(state.run_id, static_cast<std::int64_t>(state.stage), 0);
+    }
     try {
       run_stage(state, stage);
     } catch (const Error& error) {

@@ -49,10 +49,6 @@ void train_stage(RunState& state, const Stage& stage) {
   options.seed = state.recipe.seed;
   options.augmentation = state.recipe.augmentation;
   const bool resume = state.resume && std::filesystem::exists(checkpoints(state));
-  if (state.resume) {  // the trainer reports epochs done earlier again
-    state.directory.forget_after(state.stage, 0);
-    state.store.forget_after(state.run_id, static_cast<std::int64_t>(state.stage), 0);
-  }
   const train::TrainResult result = train::train_graph(
       state.graph, state.train, state.has_validation() ? &state.validation : nullptr, state.preprocessing, options,
       checkpoints(state), resume, [&](const train::EpochReport& report) {

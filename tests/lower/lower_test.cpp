@@ -245,5 +245,27 @@ TEST(Lower, AFloatGraphLowersToFloatOperators) {
   EXPECT_EQ(got.integers, 0);
 }
 
+/// Codes that no weight uses must stand for 8-bit integers too, or the file is refused when it is loaded.
+TEST(Lower, WeightsOfAnyEightBitRangeArePackedAndLoad) {
+  using Values = std::vector<float>;
+  for (const Values& values : {Values{-127, 0, 3, 127}, Values{-128, 0, 3, 127}, Values{-100, 1, 2, 126},
+                               Values{-3, 61, 125, -3}, Values{-60, 10, 80, -60}, Values{-1, 1, 1, -1}}) {
+    Builder b(5);
+    const std::string x = b.input("x", {3, 2});
+    const std::string scale = b.graph.add_initializer("scale", Tensor::of<float>({1}, {0.125F}));
+    const std::string codes = b.graph.add(
+        "Quantize", {x, scale}, {{"min", std::int64_t{0}}, {"max", std::int64_t{15}}, {"bits", std::int64_t{4}}},
+        "codes", kNnqDomain);
+    const std::string weight = b.graph.add_initializer("weight", Tensor::of<float>({2, 2}, values));
+    b.graph.outputs = {b.graph.add("Gemm", {codes, weight}, {{"transB", std::int64_t{1}}}, "fc")};
+    const Compared compared = compare(b.graph, b.feeds);
+    const Step& fc = step_named(compared.program, "fc");
+    ASSERT_EQ(fc.kind, StepKind::dense);
+    const std::vector<std::int8_t> unpacked = fc.weights.unpack();
+    EXPECT_EQ(Values(unpacked.begin(), unpacked.end()), values);
+    EXPECT_LE(fc.weights.bits, 8);
+  }
+}
+
 }  // namespace
 }  // namespace nnq::test

@@ -67,7 +67,9 @@ class RunDirectoryTest : public testing::Test {
 
 TEST_F(RunDirectoryTest, WritesRecipeAndOrigin) {
   const Recipe recipe = sample();
-  const RunDirectory run = RunDirectory::create({}, recipe, "nnq train little.toml", 0xabcd);
+  RunDirectory run = RunDirectory::create({}, recipe, "nnq train little.toml");
+  EXPECT_TRUE(json::parse(read_text(run.file("run.json")))["data_hash"].is_null());
+  run.set_data_hash(0xabcd);
   EXPECT_EQ(run.folder(), fs::path("runs/little-1"));
   EXPECT_EQ(run.name(), "little-1");
   EXPECT_EQ(read_text(run.file("recipe.toml")), to_toml(recipe));
@@ -79,6 +81,18 @@ TEST_F(RunDirectoryTest, WritesRecipeAndOrigin) {
   EXPECT_GE(origin["machine"]["cores"].get<int>(), 1);
   EXPECT_FALSE(origin["machine"]["isa"].get<std::string>().empty());
   EXPECT_EQ(origin["started"].get<std::string>().size(), 20u);
+}
+
+TEST_F(RunDirectoryTest, OtherDataIsRefused) {
+  { RunDirectory::create("mine", sample()).set_data_hash(0xabcd); }
+  EXPECT_EQ(refusal([] { RunDirectory::resume("mine", sample()).set_data_hash(0xabcd); }), "accepted");
+  EXPECT_THAT(refusal([] { RunDirectory::resume("mine", sample()).set_data_hash(0xabce); }), HasSubstr("other data"));
+}
+
+TEST_F(RunDirectoryTest, KilledBeforeItBeganIsStartedAgain) {
+  { RunDirectory::create("mine", sample()); }
+  fs::remove("mine/recipe.toml");  // written last
+  EXPECT_EQ(refusal([] { RunDirectory::create("mine", sample()); }), "accepted");
 }
 
 TEST_F(RunDirectoryTest, ManyAtOnceGetFoldersOfTheirOwn) {
@@ -157,7 +171,7 @@ TEST_F(RunDirectoryTest, ReportReadsWhatIsWritten) {
   result.value = 91.5;
   result.float_value = 92;
   result.seconds = 12;
-  run.write_result(result, "cifar10", {.agreement = 100, .count = 10000});
+  run.write_result(result, "cifar10", {.agreement = 100, .count = 10000, .float_model = {}});
   const RunSummary summary = read_run("mine");
   EXPECT_EQ(summary.packed, fs::path("mine/model.nnq"));
   EXPECT_EQ(summary.value, 91.5);
