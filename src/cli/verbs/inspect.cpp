@@ -90,8 +90,11 @@ class Inspect final : public Verb {
                (found.macs_complete ? "" : "> ") + grouped(found.macs), "", "", grouped(found.bytes)});
     fmt::print("{}\n{}: {} bytes on disk\n", table.text(), model.file, grouped(static_cast<std::int64_t>(model.bytes)));
     for (const ModelPort& port : model.inputs()) fmt::print("  input  {} {}\n", port.name, port.type.to_string());
-    for (const auto& [key, value] : model.metadata())
+    for (const auto& [key, text] : model.metadata()) {
+      std::string value = text;
+      for (std::size_t at; (at = value.find('\n')) != std::string::npos;) value.replace(at, 1, ", ");
       fmt::print("  {} = {}\n", key, value.size() > 100 ? value.substr(0, 97) + "..." : value);
+    }
     if (!found.macs_complete) fmt::print("\nsome dimensions are free: --shape {}=... sets them\n", first_input(model));
   }
 
