@@ -14,9 +14,9 @@ namespace nnq::recipe {
 
 /// What result.json says besides RunResult.
 struct ResultDetails {
-  std::optional<double> agreement;    // percent of predictions equal to the training simulation's
-  std::int64_t count = 0;             // images measured
-  std::filesystem::path float_model;  // what the run started from, when it is a file
+  std::optional<double> agreement;         // percent of predictions equal to the training simulation's
+  std::int64_t count = 0;                  // images measured
+  std::filesystem::path float_model = {};  // what the run started from, when it is a file
 };
 
 /// Files: recipe.toml (to_toml()), run.json {version, seed, machine, started, command, data, data_hash, recipe_hash,
