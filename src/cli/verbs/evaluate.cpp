@@ -71,7 +71,7 @@ class Evaluate final : public Verb {
  private:
   /// First output over a whole batch, in pieces where the model's batch is fixed.
   static Tensor logits(Engine& engine, const LoadedModel& model, const Tensor& input) {
-    const ValueType& type = model.inputs()[0].type;
+    const ValueType type = model.inputs()[0].type;
     if (!type.ranked || type.shape.empty() || !type.shape[0].known()) return engine.run(input)[0];
     const std::int64_t batch = type.shape[0].value, count = input.shape()[0] / batch;
     const std::size_t bytes =
