@@ -13,16 +13,30 @@ step() {  # step NAME COMMAND...
   if "$@"; then echo "== $name: passed in $((SECONDS - begin)) s"; else echo "== $name: FAILED"; failed+=("$name"); fi
 }
 
+# Runs ctest quietly; a failure shows which tests failed and what they said.
+tests() {  # tests PRESET CTEST-OPTION...
+  local preset=$1 log; shift
+  log=build/$preset.tests.log
+  if ctest --test-dir "build/$preset" -j "$(nproc)" --output-on-failure "$@" >"$log" 2>&1; then
+    grep -E 'tests passed' "$log"
+  else
+    sed -n '/The following tests FAILED/,$p' "$log" | head -n 60
+    grep -nE 'Failure$|ERROR: |runtime error|SUMMARY|WARNING: ThreadSanitizer' -A 6 "$log" | head -n 120
+    return 1
+  fi
+}
+
 scripts/build.sh release
 if [ "${1:-}" = quick ]; then
   exec ctest --test-dir build/release -L quick -j "$(nproc)" --output-on-failure --progress
 fi
 scripts/build.sh asan
 scripts/build.sh tsan test_core test_data test_runtime
-step "sanitizers: address, undefined" ctest --test-dir build/asan -L quick -j "$(nproc)" --output-on-failure -Q
+step "sanitizers: address, undefined" tests asan -L quick
 step "fuzzing, 20 s a reader" scripts/fuzz.sh 20
-step "sanitizers: thread" env TSAN_OPTIONS=halt_on_error=1 ctest --test-dir build/tsan -R 'Thread|Parallel|Loader|Session|Pool' -j "$(nproc)" --output-on-failure -Q
-step "release tests" ctest --test-dir build/release -j "$(nproc)" --output-on-failure
+export TSAN_OPTIONS=halt_on_error=1
+step "sanitizers: thread" tests tsan -R 'Thread|Parallel|Loader|Session|Pool'
+step "release tests" tests release
 echo
 if [ ${#failed[@]} -gt 0 ]; then echo "test.sh: FAILED after $((SECONDS - start)) s: ${failed[*]}"; exit 1; fi
 echo "test.sh: everything passed in $((SECONDS - start)) s"

@@ -51,7 +51,7 @@ struct PackedWeights {
   const std::uint8_t* data = nullptr;                      // bits * plane_bytes() bytes, 64-byte aligned in a file
   std::int64_t count = 0;                                  // elements
 
-  std::size_t plane_bytes() const { return static_cast<std::size_t>((count + 7) / 8); }
+  std::size_t plane_bytes() const { return static_cast<std::size_t>(count / 8 + (count % 8 != 0 ? 1 : 0)); }
   bool binary() const { return bits == 1 && offset == -1 && plane_scale.size() == 1 && plane_scale[0] == 2; }
   /// All integers, in the order above.
   std::vector<std::int8_t> unpack() const;

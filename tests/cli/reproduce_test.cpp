@@ -68,6 +68,7 @@ class Reproduce : public testing::Test {
 };
 
 TEST_F(Reproduce, TrainsOnceAndGoesOnWithWhatIsFinished) {
+  if (!NNQ_HAS_TRAIN) GTEST_SKIP() << "this build has no training library";
   experiment("tiny", claim("float", "expect = 'value'\nat_least = 0\nseeds = [1, 2]") +
                          claim("w8a8", "expect = 'drop'\nat_most = 100\nat_least = -100"));
   const Ran first = run("tiny --threads 1 --json");
@@ -109,6 +110,7 @@ TEST_F(Reproduce, TrainsOnceAndGoesOnWithWhatIsFinished) {
 }
 
 TEST_F(Reproduce, AClaimThatDoesNotHoldIsExitCodeOne) {
+  if (!NNQ_HAS_TRAIN) GTEST_SKIP() << "this build has no training library";
   experiment("tiny",
              claim("float", "expect = 'value'\nat_least = 0") + claim("float", "expect = 'value'\nat_most = -1"));
   const Ran ran = run("tiny --threads 1");

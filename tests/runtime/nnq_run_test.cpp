@@ -100,7 +100,7 @@ TEST_F(NnqRun, LinksNoTrainingNorInterchangeLibrary) {
 }
 
 TEST_F(NnqRun, IsAtMost2MiBStripped) {
-#if !defined(__OPTIMIZE__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if !defined(__OPTIMIZE__) || NNQ_SANITIZED
   GTEST_SKIP() << "the size counts for the release build";
 #endif
   const Ran ran = shell("strip -s -o stripped '" + program + "'");
