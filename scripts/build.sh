@@ -10,7 +10,7 @@ launcher=()
 if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
 echo "build: $preset ($(nproc) jobs; log in $log)"
 if ! { cmake --preset "$preset" "${launcher[@]}" && cmake --build "build/$preset" -j "$(nproc)" ${@:+--target "$@"}; } >"$log" 2>&1; then
-  grep -nE 'error|FAILED|undefined reference' "$log" | head -n 20 >&2
+  { grep -nE 'error|CMake Error|FAILED|undefined reference' -A 2 "$log" || tail -n 20 "$log"; } | head -n 30 >&2
   echo "build: $preset failed; see $log" >&2
   exit 3
 fi
