@@ -37,14 +37,19 @@ struct PlacementOptions {
 /// "<value>.quantizer". State initializers are added by the method (see src/train/quantizer.h).
 Graph place_quantizers(Graph graph, const PlacementOptions& options);
 
-/// A trained activation quantizer in the form that deploys: v = clamp(rint(x / scale), min, max), integers, or
-/// v = x >= 0 ? +1 : -1 (sign). Value = step * v (step == scale for the first form).
+/// A trained activation quantizer in the form that deploys, one of three:
+///   uniform  v = clamp(rint((x - offset) / scale), min, max), integers; value = step * v (usually step == scale)
+///   sign     v = x >= 0 ? +1 : -1; value = step * v
+///   levels   v = number of `thresholds` passed (x >= t), an integer 0 .. 2^bits - 1; value = levels[v]
 struct ActivationCode {
   bool sign = false;
   float scale = 1;
   int min = 0, max = 255;
   int bits = 8;
   float step = 1;
+  float offset = 0;               // uniform: what is subtracted first (QIL: where the interval begins)
+  std::vector<float> thresholds;  // levels: ascending, 2^bits - 1 of them; empty: not this form
+  std::vector<float> levels;      // levels: the value of each code, 2^bits of them, ascending
 };
 
 /// What freeze() asks of the trained quantizers, by Quantizer node.

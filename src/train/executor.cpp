@@ -169,6 +169,10 @@ void Executor::set_step(std::int64_t step) {
   for (PlacedQuantizer& placed : state_->plan->quantizers) placed.quantizer->set_step(step);
 }
 
+void Executor::set_progress(double progress) {
+  for (PlacedQuantizer& placed : state_->plan->quantizers) placed.quantizer->set_progress(progress);
+}
+
 void Executor::calibrate(const std::vector<at::Tensor>& batches) {
   const at::NoGradGuard no_gradient;
   State& state = *state_;

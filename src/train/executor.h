@@ -45,6 +45,8 @@ class Executor {
   /// Quantizers by node name.
   std::map<std::string, Quantizer*> quantizers();
   void set_step(std::int64_t step);
+  /// Share of the training stage that is done, 0 to 1; handed to every quantizer.
+  void set_progress(double progress);
   /// Runs batches through the graph and calibrates every quantizer that has data-dependent state (weights directly,
   /// activations in graph order in one pass each batch, quantizers disabled while observing).
   void calibrate(const std::vector<at::Tensor>& batches);

@@ -54,6 +54,7 @@ ActivationCode Quantizer::activation_code() const {
 
 std::vector<StateEntry> Quantizer::state() { return {}; }
 void Quantizer::after_step(at::Tensor&) {}
+at::Tensor Quantizer::penalty(const at::Tensor&) { return {}; }
 double Quantizer::learning_rate_scale(const at::Tensor&) const { return 1; }
 
 const std::vector<Method>& all_methods() {

@@ -57,14 +57,20 @@ class Quantizer {
   virtual void after_step(at::Tensor& latent);
   /// Factor on the learning rate of the latent weight (BNN: c_k).
   virtual double learning_rate_scale(const at::Tensor& latent) const;
+  /// Weights only: a differentiable scalar that training adds to the loss, with its factor inside (BNN+: the
+  /// regulariser); an undefined tensor for none.
+  virtual at::Tensor penalty(const at::Tensor& latent);
   /// Activations only: true when forward(x) == forward(relu(x)) with a zero gradient for x < 0, so that the executor
   /// may leave out a Relu whose only readers are such quantizers.
   virtual bool absorbs_relu() const { return false; }
   /// Step counter of the run, for reproducible stochastic rounding; set by the trainer before each forward.
   void set_step(std::int64_t step) { step_ = step; }
+  /// Share of the training stage that is done, 0 to 1, for schedules of a method's own; set by the trainer.
+  void set_progress(double progress) { progress_ = progress; }
 
  protected:
   std::int64_t step_ = 0;
+  double progress_ = 0;
 };
 
 struct Method {

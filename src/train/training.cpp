@@ -103,6 +103,20 @@ double Training::learning_rate(std::int64_t batch) const {
   return options_.optimizer.learning_rate * learning_rate_factor(options_.schedule, options_.epochs, epoch, scores_);
 }
 
+double Training::progress() const {
+  const double total = static_cast<double>(options_.epochs) * static_cast<double>(batches());
+  return total > 0 ? std::min(1.0, static_cast<double>(step_) / total) : 0;
+}
+
+at::Tensor Training::add_penalties(at::Tensor loss) {
+  for (const Parameter& p : executor_.parameters()) {
+    if (p.weight_quantizer == nullptr) continue;
+    const at::Tensor penalty = p.weight_quantizer->penalty(*p.tensor);
+    if (penalty.defined()) loss = loss + penalty;
+  }
+  return loss;
+}
+
 bool Training::step() {
   const auto start = std::chrono::steady_clock::now();
   if (!loading_) {
@@ -113,8 +127,9 @@ bool Training::step() {
   if (!loader_.next(batch)) return false;
   const at::Tensor images = to_torch(batch.images), labels = to_torch(batch.labels);
   executor_.set_step(step_);
+  executor_.set_progress(progress());
   const at::Tensor scores = class_scores(executor_.forward({{input_, images}}, true).front());
-  const at::Tensor loss = batch_loss(options_.loss, options_.label_smoothing, scores, labels);
+  const at::Tensor loss = add_penalties(batch_loss(options_.loss, options_.label_smoothing, scores, labels));
   const double value = loss.item<double>();
   if (!std::isfinite(value)) explain(images, "the loss is " + std::to_string(value));
   loss.backward();

@@ -44,6 +44,8 @@ class Training {
   void start_average();
   void move_average(const std::vector<Parameter>& parameters);
   double learning_rate(std::int64_t batch) const;
+  double progress() const;  // share of the stage's steps that are done
+  at::Tensor add_penalties(at::Tensor loss);
   [[noreturn]] void explain(const at::Tensor& images, const std::string& what);
 
   const TrainOptions& options_;
