@@ -50,6 +50,7 @@ struct PackedWeights {
   std::shared_ptr<const std::vector<std::uint8_t>> owned;  // memory, unless it lies in a mapped file
   const std::uint8_t* data = nullptr;                      // bits * plane_bytes() bytes, 64-byte aligned in a file
   std::int64_t count = 0;                                  // elements
+  int nominal_bits = 0;  // of the encoding as it was placed (information only); 0: not known
 
   std::size_t plane_bytes() const { return static_cast<std::size_t>(count / 8 + (count % 8 != 0 ? 1 : 0)); }
   bool binary() const { return bits == 1 && offset == -1 && plane_scale.size() == 1 && plane_scale[0] == 2; }

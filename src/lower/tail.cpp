@@ -211,7 +211,7 @@ bool read_thresholds(Lowering& l, const std::string& sums, std::int64_t channels
     float scale = 1;
     Window window;
     if (read_quantizer(l, *node, code, scale)) {
-      if (!code.sign && code.max - code.min > max_threshold_levels) return false;
+      if (!code.sign && (code.max == code.min || code.max - code.min > max_threshold_levels)) return false;
       chain.push_back(node);
       find_thresholds(Chain(l, chain, channels), code, channels, low, high, tail.epilogue);
       tail.end = node->outputs[0];
