@@ -5,6 +5,7 @@
 #include "nnq/program.h"
 #include "nnq_fbs/nnq_generated.h"
 #include "runtime/image.h"
+#include "runtime/real_planes_steps.h"
 
 namespace nnq {
 namespace {
@@ -95,6 +96,12 @@ fb::Offset<file::Epilogue> epilogue(Image& b, const Epilogue& e) {
                               e.levels, e.first, e.step, b.CreateVector(e.thresholds), b.CreateVector(e.direction));
 }
 
+fb::Offset<file::Planes> planes(Image& b, const RealPlanes& p) {
+  return file::CreatePlanes(b, b.CreateVector(p.thresholds), b.CreateVector(p.levels), b.CreateVector(p.weight_scale),
+                            b.CreateVector(p.weight_offset), p.weight_signs, b.CreateVector(p.code_scale),
+                            p.code_offset, p.code_signs, b.CreateVector(p.patterns));
+}
+
 fb::Offset<file::Step> step(Image& b, const Step& s) {
   std::vector<fb::Offset<file::Attribute>> attributes;
   for (const auto& [key, attribute] : s.node.attributes) {
@@ -118,7 +125,7 @@ fb::Offset<file::Step> step(Image& b, const Step& s) {
                           s.start_w, s.channels_before, s.channels_after, real ? b.CreateString(s.node.op) : 0,
                           real ? b.CreateString(s.node.domain) : 0, real ? strings(b, s.node.inputs) : 0,
                           real ? strings(b, s.node.outputs) : 0, attributes.empty() ? 0 : b.CreateVector(attributes),
-                          s.opset, b.CreateString(s.note));
+                          s.opset, b.CreateString(s.note), has_real_planes(s.kind) ? planes(b, s.planes) : 0);
 }
 
 }  // namespace
