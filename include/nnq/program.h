@@ -13,6 +13,7 @@
 
 #include "nnq/node.h"
 #include "nnq/op.h"
+#include "nnq/real_planes.h"
 #include "nnq/status.h"
 #include "nnq/tensor.h"
 
@@ -100,7 +101,12 @@ enum class StepKind : std::uint8_t {
   sum_pool,   // codes -> float32 tensor: round(float(sum) / float(count)), then * a + b as dequantize
   subsample,  // codes -> codes: every stride-th position from (start), zero channels before and behind
   float_op,   // any operator of op.h on tensors
+  bucketize,  // float32 tensor -> codes: the number of thresholds reached (planes.thresholds)
+  levels,     // codes -> float32 tensor: planes.levels[code - min]
+  plane_convolution,  // codes -> float32 tensor or codes: codes and weights are sums of bit planes with real scales
+  plane_dense,        // (planes); border positions stand for the real value 0; epilogue affine or requantize
 };
+inline constexpr StepKind last_step_kind = StepKind::plane_dense;
 
 struct Step {
   StepKind kind = StepKind::float_op;
@@ -117,6 +123,7 @@ struct Step {
   bool count_pad = false;                  // sum_pool: divide by the kernel's size, not by the positions inside
   std::vector<std::uint8_t> min_channels;  // max_pool: [channels] or empty
   Epilogue epilogue;
+  RealPlanes planes;                                     // bucketize, levels, plane_convolution, plane_dense
   float scale = 1;                                       // quantize
   std::int64_t start_h = 0, start_w = 0;                 // subsample; strides in window
   std::int64_t channels_before = 0, channels_after = 0;  // subsample

@@ -102,19 +102,6 @@ int nominal_bits(const Lowering& l, const std::string& weight) {
   return planes != nullptr && planes->rank() == 2 ? static_cast<int>(planes->shape()[0]) : 0;
 }
 
-/// [C, H, W] of the image behind flattened integers; empty when not flattened. ok = false: its size is not known.
-Shape image_behind(const Lowering& l, const Integers& x, bool& ok) {
-  ok = true;
-  if (!x.flattened) return {};
-  const ValueType& type = l.program.values[static_cast<std::size_t>(x.value)].type;
-  Shape image;
-  for (std::size_t d = 1; d < type.shape.size(); ++d) {
-    ok = ok && type.shape[d].known();
-    image.push_back(type.shape[d].value);
-  }
-  return image;
-}
-
 void add_pads(Window& w, const Window& more) {
   w.pad_top += more.pad_top;
   w.pad_left += more.pad_left;
@@ -168,6 +155,18 @@ void emit(Lowering& l, const Node& node, Step step, LayerWeights weights, const 
 }
 
 }  // namespace
+
+bool image_behind(const Lowering& l, const Integers& x, Shape& image) {
+  image.clear();
+  if (!x.flattened) return true;
+  const ValueType& type = l.program.values[static_cast<std::size_t>(x.value)].type;
+  bool known = true;
+  for (std::size_t d = 1; d < type.shape.size(); ++d) {
+    known = known && type.shape[d].known();
+    image.push_back(type.shape[d].value);
+  }
+  return known;
+}
 
 const Tensor* integer_weight(Lowering& l, const Node& node) {
   const bool conv = node.is("Conv");
@@ -236,9 +235,8 @@ bool lower_layer(Lowering& l, const Node& node) {
     weights = conv_weights(*w, node);
   } else {
     const ValueType* t = l.type(node.inputs[0]);
-    bool known = true;
-    const Shape image = image_behind(l, *x, known);
-    if (!known || t == nullptr || !t->ranked || t->shape.size() != 2) return false;
+    Shape image;
+    if (!image_behind(l, *x, image) || t == nullptr || !t->ranked || t->shape.size() != 2) return false;
     step.kind = StepKind::dense;
     weights = dense_weights(*w, node, image);
   }

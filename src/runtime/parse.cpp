@@ -175,9 +175,21 @@ Status read_weights(const file::Weights& in, Section section, PackedWeights& out
   return {};
 }
 
+void read_planes(const file::Planes& in, RealPlanes& out) {
+  out.thresholds = list(in.thresholds());
+  out.levels = list(in.levels());
+  out.weight_scale = list(in.weight_scale());
+  out.weight_offset = list(in.weight_offset());
+  out.weight_signs = in.weight_signs();
+  out.code_scale = list(in.code_scale());
+  out.code_offset = in.code_offset();
+  out.code_signs = in.code_signs();
+  out.patterns = list(in.patterns());
+}
+
 Status read_step(const file::Step& in, Section section, Step& out) {
   out.name = string_of(in.name());
-  NNQ_REQUIRE(in.kind() <= static_cast<std::uint8_t>(StepKind::float_op), "unknown step");
+  NNQ_REQUIRE(in.kind() <= static_cast<std::uint8_t>(last_step_kind), "unknown step");
   out.kind = static_cast<StepKind>(in.kind());
   out.inputs = list(in.inputs());
   out.outputs = list(in.outputs());
@@ -208,6 +220,7 @@ Status read_step(const file::Step& in, Section section, Step& out) {
               .outputs = strings(in.node_outputs()),
               .attributes = {}};
   if (in.weights() != nullptr) NNQ_TRY(read_weights(*in.weights(), section, out.weights));
+  if (in.planes() != nullptr) read_planes(*in.planes(), out.planes);
   if (in.epilogue() != nullptr) NNQ_TRY(read_epilogue(*in.epilogue(), out.epilogue));
   if (out.weights.data != nullptr) {
     // Bounded by the file: a layer has no more channels than weights.
