@@ -182,6 +182,16 @@ TEST(LqNetsSheet, SignedInputsGetSigns) {
   expect_near(x.grad(), {0, 1, 1, 0}, 0);
 }
 
+TEST(LqNetsSheet, AWideStartComesBack) {  // 9
+  at::manual_seed(3);
+  const auto quantizer = lq_nets(Role::activation, 2, {{"initial_scale", 6.0f}});
+  EXPECT_NEAR(static_cast<double>(quantizer->activation_code().levels.back()), 6 * 1.349, 1e-4);
+  for (int step = 0; step < 200; ++step) quantizer->forward(at::randn({8, 64}).relu(), true);
+  const double top = static_cast<double>(quantizer->activation_code().levels.back());
+  EXPECT_GT(top, 0.8);
+  EXPECT_LT(top, 2.5);
+}
+
 TEST(LqNetsSheet, CalibrationFitsTheData) {
   at::manual_seed(2);
   const at::Tensor w = at::randn({8, 500}) * 3;

@@ -118,7 +118,7 @@ class LqNets final : public train::Quantizer {
     ActivationBasis::Options options;
     options.bits = std::clamp(context.bits, 1, multibit::kMaxBits);  // the constructor refuses others
     options.digits = is_signed ? Digits::signs : Digits::bits;
-    options.ties = Ties::down;
+    options.ties = is_signed && options.bits == 1 ? Ties::up : Ties::down;  // one signed bit is sign(x), sign(0) = +1
     options.kept = parameters.number("moving_average", 0, 1);
     options.masked = true;
     options.learn = parameters.flag("learn");
