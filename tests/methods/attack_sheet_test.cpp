@@ -72,8 +72,8 @@ TEST(AttackSheet, PixelsZeroAndOneStayFiniteInTanhSpace) {
 
 TEST(AttackSheet, JacobianAugmentation) {
   LinearToy toy;
-  const at::Tensor gradient = methods::gradient_of(
-      toy, x, [](const at::Tensor& scores) { return at::softmax(scores, 1).select(1, 1); });
+  const at::Tensor gradient =
+      methods::gradient_of(toy, x, [](const at::Tensor& scores) { return at::softmax(scores, 1).select(1, 1); });
   expect_near(gradient, {-.074150, .148301, .049434});
   expect_near(methods::jacobian_points(toy, x, y, .1), {.1, 1.0, .6});
 }
@@ -101,10 +101,9 @@ TEST(AttackSheet, SaturatedScoresMaskTheGradientAndTemperingUnmasksIt) {
 TEST(AttackSheet, BudgetsAndBoxHoldExactly) {
   LinearToy toy;
   for (const double epsilon : {.3, 8.0 / 255, 1.0 / 3, 1e-9, .95}) {
-    for (const auto& [id, parameters] :
-         {std::pair<const char*, std::map<std::string, std::string>>{"fgsm", {}},
-          {"pgd", {}},
-          {"pgd", {{"steps", "3"}, {"step_size", "0.5"}, {"restarts", "3"}}}}) {
+    for (const auto& [id, parameters] : {std::pair<const char*, std::map<std::string, std::string>>{"fgsm", {}},
+                                         {"pgd", {}},
+                                         {"pgd", {{"steps", "3"}, {"step_size", "0.5"}, {"restarts", "3"}}}}) {
       const at::Tensor moved = run(toy, id, epsilon, parameters);
       const at::Tensor change = (moved.to(at::kDouble) - x.to(at::kDouble)).abs();
       EXPECT_LE(change.max().item<double>(), epsilon) << id << " " << epsilon;

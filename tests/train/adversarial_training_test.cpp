@@ -46,9 +46,9 @@ TEST_F(AdversarialTraining, PerturbsTheShareWithinTheBudgetAndLeavesNoTrace) {
 TEST_F(AdversarialTraining, StoppedAndResumedAnywhereGivesTheSameBits) {
   train = bright_rows(100, 1);
   for (const bool quantized : {false, true}) {
-    const Graph graph =
-        quantized ? calibrate_graph(quantized_mlp("bnn", 1, 1, {{"stochastic", std::int64_t{1}}}), train, centred(), 64, 1)
-                  : small_mlp();
+    const Graph graph = quantized ? calibrate_graph(quantized_mlp("bnn", 1, 1, {{"stochastic", std::int64_t{1}}}),
+                                                    train, centred(), 64, 1)
+                                  : small_mlp();
     const TrainOptions options = adversarial();
     Training whole(graph, train, centred(), options, nullptr);
     std::vector<std::vector<std::byte>> saved;

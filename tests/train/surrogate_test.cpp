@@ -43,12 +43,13 @@ TEST(Surrogate, StepsPassTheirSlopeWithinTheRange) {
 TEST(Surrogate, GradientsReachTheInputOfAFrozenGraph) {
   GraphWriter w;
   const std::string x = w.input("x", {1, 4});
-  const std::string codes = w.node("Quantize", {x, w.constant(Tensor::of<float>({1}, std::vector<float>{.1F}))},
-                                   {{"min", std::int64_t{0}}, {"max", std::int64_t{15}}, {"bits", std::int64_t{4}}},
-                                   kNnqDomain);
-  const std::string sign = w.node("Sign", {w.node("MatMul", {codes, w.constant(Tensor::of<float>({4, 1}, std::vector<float>{
-                                                                       .1F, .1F, -.1F, .1F}))})},
-                                  {}, kNnqDomain);
+  const std::string codes =
+      w.node("Quantize", {x, w.constant(Tensor::of<float>({1}, std::vector<float>{.1F}))},
+             {{"min", std::int64_t{0}}, {"max", std::int64_t{15}}, {"bits", std::int64_t{4}}}, kNnqDomain);
+  const std::string sign = w.node(
+      "Sign",
+      {w.node("MatMul", {codes, w.constant(Tensor::of<float>({4, 1}, std::vector<float>{.1F, .1F, -.1F, .1F}))})}, {},
+      kNnqDomain);
   w.graph.outputs = {sign};
   Executor executor(w.graph, {});
   const at::Tensor input = at::tensor(std::vector<float>{.3F, 2, .5F, .1F}).reshape({1, 4}).set_requires_grad(true);
