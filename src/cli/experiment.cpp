@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <sstream>
 
 #include "cli/program_folder.h"
 #include "core/text.h"
@@ -94,10 +95,30 @@ void check_names(const Reader& reader, const std::vector<Claim>& claims) {
   }
 }
 
+/// attack = "pgd", epsilon = "8/255", attack_parameters = "steps=20 restarts=2", attack_images = 1000.
+std::optional<AttackSettings> read_attack(const Reader& reader, const toml::table& table) {
+  if (!table.contains("attack")) {
+    for (const char* key : {"epsilon", "attack_parameters", "attack_images"})
+      if (table.contains(key)) reader.fail(std::string(key) + " is for claims with an attack");
+    return std::nullopt;
+  }
+  AttackSettings settings;
+  settings.attacks = {reader.text("attack")};
+  if (table.contains("epsilon")) settings.epsilons = {reader.text("epsilon")};
+  if (table.contains("attack_parameters")) {
+    std::istringstream words(reader.text("attack_parameters"));
+    for (std::string word; words >> word;) settings.parameters.push_back(word);
+  }
+  if (const auto images = reader.number("attack_images")) settings.limit = static_cast<std::int64_t>(*images);
+  if (settings.limit < 1) reader.fail("attack_images must be at least 1");
+  settings.diagnose = false;
+  return settings;
+}
+
 Claim read_claim(const fs::path& file, const fs::path& root, const toml::table& table) {
-  const Reader reader(
-      file, table,
-      {"claim", "published", "setting", "recipe", "expect", "better_than", "at_most", "at_least", "seeds"});
+  const Reader reader(file, table,
+                      {"claim", "published", "setting", "recipe", "expect", "better_than", "at_most", "at_least",
+                       "seeds", "attack", "epsilon", "attack_parameters", "attack_images"});
   Claim claim;
   claim.claim = reader.text("claim");
   claim.published = reader.text("published");
@@ -115,6 +136,7 @@ Claim read_claim(const fs::path& file, const fs::path& root, const toml::table& 
   } else if (table.contains("better_than")) {
     reader.fail("better_than is for expect = \"gain\"");
   }
+  claim.attack = read_attack(reader, table);
   claim.at_most = reader.number("at_most");
   claim.at_least = reader.number("at_least");
   if (!claim.at_most && !claim.at_least) reader.fail("a claim needs at_most or at_least");
@@ -148,8 +170,9 @@ std::string Claim::expected() const {
   std::string limits;
   if (at_least) limits += fmt::format(" at least {}", *at_least);
   if (at_most) limits += fmt::format("{} at most {}", limits.empty() ? "" : ",", *at_most);
-  if (expect == Expect::gain) return limits.substr(1) + " points above " + better_than.stem().string();
-  return expect == Expect::drop ? "drop" + limits + " points" : "accuracy" + limits + " %";
+  const std::string under = attack ? " under " + attack->attacks.front() : "";
+  if (expect == Expect::gain) return limits.substr(1) + " points above " + better_than.stem().string() + under;
+  return (expect == Expect::drop ? "drop" + limits + " points" : "accuracy" + limits + " %") + under;
 }
 
 Experiment read_experiment(const fs::path& file, const fs::path& root) {

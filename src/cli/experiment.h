@@ -7,13 +7,15 @@
 #include <string>
 #include <vector>
 
+#include "cli/robustness.h"
+
 namespace nnq::cli {
 
 /// One [[claim]]. It holds when the measured number, averaged over the seeds, is within the limits.
 struct Claim {
   enum class Expect {
-    drop,   // points of accuracy lost against the float network of the run
-    value,  // accuracy, percent
+    drop,   // points of accuracy lost against the float network of the run; with `attack` to the attack
+    value,  // accuracy, percent; with `attack` under it
     gain,   // points of accuracy above the runs of another recipe with the same seeds
   };
   std::string claim;      // what is shown, in words
@@ -24,6 +26,7 @@ struct Claim {
   std::filesystem::path better_than;        // gain: the other recipe; else empty
   std::optional<double> at_most, at_least;  // points or percent; at least one is given
   std::vector<std::int64_t> seeds = {1};
+  std::optional<AttackSettings> attack;  // accuracies are those of the run's packed model under this attack
 
   /// "drop at most 1.5 points", "at least 10 points above ptq_w2"
   std::string expected() const;

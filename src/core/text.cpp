@@ -1,6 +1,8 @@
 #include "core/text.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 
 namespace nnq {
 namespace {
@@ -16,7 +18,23 @@ bool in_set(std::string_view pattern, std::size_t begin, char c, std::size_t& ne
   return pattern.substr(begin, end - begin).find(c) != std::string_view::npos;
 }
 
+/// The whole text as a finite number.
+std::optional<double> parse_whole(std::string_view text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool whole = error == std::errc() && end == text.data() + text.size() && std::isfinite(value);
+  return whole ? std::optional(value) : std::nullopt;
+}
+
 }  // namespace
+
+std::optional<double> parse_fraction(std::string_view text) {
+  const std::size_t slash = text.find('/');
+  if (slash == std::string_view::npos) return parse_whole(text);
+  const std::optional<double> above = parse_whole(text.substr(0, slash)), below = parse_whole(text.substr(slash + 1));
+  if (!above || !below || *below == 0) return std::nullopt;
+  return *above / *below;
+}
 
 bool glob_match(std::string_view pattern, std::string_view name) {
   std::size_t p = 0, n = 0, star = std::string_view::npos, resume = 0;

@@ -1,6 +1,7 @@
 // Small text helpers shared by the rooms.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,6 +10,9 @@ namespace nnq {
 
 /// Shell-like pattern: * any run (dots included), ? one character, [abc] one of a set. No escapes.
 bool glob_match(std::string_view pattern, std::string_view name);
+
+/// "0.03" or a fraction "8/255" as a finite number; nullopt for anything else.
+std::optional<double> parse_fraction(std::string_view text);
 
 /// Number of single-character edits between two words.
 std::size_t edit_distance(std::string_view a, std::string_view b);

@@ -74,6 +74,8 @@ void deploy(RunState& state, RunResult& result, ResultDetails& details) {
   result.model = state.directory.file("model.onnx");
   result.packed = state.directory.file("model.nnq");
   export_onnx(frozen, result.model);
+  // With the quantizers inside: attacks take the method's own gradient of it, and stochastic networks still draw.
+  if (state.quantized) export_onnx(state.graph, state.directory.file("training.onnx"));
   result.bytes = write_program(lower(frozen), result.packed);
   if (state.quantized) measure_float(state, test, result, details);
 

@@ -2,9 +2,12 @@
 #include <fmt/core.h>
 
 #include "core/atomic_file.h"
+#include "methods/robustness.h"
 #include "nnq/error.h"
+#include "nnq/robustness.h"
 #include "recipe/compress.h"
 #include "recipe/runner.h"
+#include "train/attack.h"
 #include "train/quantizer.h"
 #include "train/run_graph.h"
 #include "train/threads.h"
@@ -18,11 +21,12 @@ void copy_whole(const std::filesystem::path& from, const std::filesystem::path& 
   write_file_atomically(to, std::span<const std::byte>(bytes));
 }
 
-class Api final : public TrainApi {
+class Api final : public TrainApi, public RobustnessApi {
  public:
   std::vector<MethodInfo> methods() const override {
     std::vector<MethodInfo> list;
     for (const train::Method& method : train::all_methods()) list.push_back(method.info);
+    for (const train::AttackMethod& attack : train::all_attacks()) list.push_back(attack.info);
     return list;
   }
 
@@ -66,6 +70,11 @@ class Api final : public TrainApi {
                                const std::function<void(const std::string&, const Tensor&)>& observe) const override {
     train::set_threads(threads);
     return train::run_graph(graph, input, observe);
+  }
+
+  AttackReport attack(const AttackRequest& request) const override {
+    train::set_threads(request.threads);
+    return methods::measure_robustness(request);
   }
 };
 

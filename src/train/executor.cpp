@@ -1,5 +1,7 @@
 #include "train/executor.h"
 
+#include <algorithm>
+
 #include "nnq/error.h"
 #include "nnq/quantize.h"
 #include "train/memory.h"
@@ -13,10 +15,13 @@ struct Executor::State {
   std::unique_ptr<Plan> plan;
   std::int64_t counter = 0;  // of optimizer steps
   std::uint64_t pass = 0;    // forward passes since set_step
+  Surrogate surrogate;
+  bool drawing = false;  // stochastic quantizers draw in evaluation
 
   void set_inputs(const std::map<std::string, at::Tensor>& inputs);
   void run(bool training, const Observer& observe, bool bypass, const std::function<void(Step&)>& on_quantizer);
   void run_step(Step& step, const Run& run, bool may_overwrite) const;
+  at::Tensor quantized(Step& step, const Run& run) const;
   void release_all();
   void mark_trainable();
 };
@@ -34,6 +39,8 @@ void check_input(const GraphInput& input, const at::Tensor& tensor) {
   NNQ_CHECK(fits, "takes " + type.to_string() + ", was given " + to_string(tensor.sizes().vec()),
             "input '" + input.name + "'");
 }
+
+bool draws(const Node& node) { return node.is("Quantizer", kNnqDomain) && node.get_int("stochastic", 0) != 0; }
 
 std::string state_name(const Node& node, const StateEntry& entry) { return node.name + "." + entry.name; }
 
@@ -66,7 +73,7 @@ void Executor::State::run_step(Step& step, const Run& run, bool may_overwrite) c
   const Node& node = plan->graph.nodes[step.node];
   try {
     if (step.quantizer != nullptr) {
-      *step.out[0] = step.quantizer->forward(*step.in[0], run.training);
+      *step.out[0] = quantized(step, run);
     } else {
       step.kernel(Args(run, step.in, step.out, may_overwrite && step.overwrite_first));
     }
@@ -77,11 +84,23 @@ void Executor::State::run_step(Step& step, const Run& run, bool may_overwrite) c
   }
 }
 
+at::Tensor Executor::State::quantized(Step& step, const Run& run) const {
+  const at::Tensor& x = *step.in[0];
+  const bool draw = run.training || (drawing && draws(plan->graph.nodes[step.node]));
+  if (run.surrogate.kind == SurrogateKind::own || step.role != Role::activation || !needs_gradient(x))
+    return step.quantizer->forward(x, draw);
+  const bool clip = run.surrogate.kind == SurrogateKind::clip;
+  if (!clip && !step.quantizer->activation_code().sign) return step.quantizer->forward(x, draw);
+  const at::Tensor q = step.quantizer->forward(x.detach(), draw);
+  return clip ? clipped_through(x, q) : sign_through(x, q, run.surrogate);
+}
+
 void Executor::State::run(bool training, const Observer& observe, bool bypass,
                           const std::function<void(Step&)>& on_quantizer) {
   const Run run{
       training,
-      (options.seed * 0x9e3779b97f4a7c15u + static_cast<std::uint64_t>(counter)) * 0x9e3779b97f4a7c15u + pass++};
+      (options.seed * 0x9e3779b97f4a7c15u + static_cast<std::uint64_t>(counter)) * 0x9e3779b97f4a7c15u + pass++,
+      surrogate};
   const bool quiet = !observe && !bypass;
   if (observe)
     for (const GraphInput& input : plan->graph.inputs)
@@ -193,6 +212,20 @@ void Executor::calibrate(const std::vector<at::Tensor>& batches) {
   }
   for (PlacedQuantizer& placed : state.plan->quantizers) placed.quantizer->finish_calibration();
   state.mark_trainable();
+}
+
+std::string Executor::input_name() const {
+  const std::vector<GraphInput>& inputs = state_->plan->graph.inputs;
+  NNQ_CHECK(inputs.size() == 1, "the network has " + std::to_string(inputs.size()) + " inputs, one is needed");
+  return inputs[0].name;
+}
+
+void Executor::set_surrogate(const Surrogate& surrogate) { state_->surrogate = surrogate; }
+void Executor::set_drawing(bool drawing) { state_->drawing = drawing; }
+
+bool Executor::stochastic() const {
+  const std::vector<Node>& nodes = state_->plan->graph.nodes;
+  return std::any_of(nodes.begin(), nodes.end(), draws);
 }
 
 Graph Executor::graph() const {

@@ -10,6 +10,7 @@
 
 #include "nnq/graph.h"
 #include "train/quantizer.h"
+#include "train/surrogate.h"
 
 namespace nnq::train {
 
@@ -42,11 +43,20 @@ class Executor {
                                   const Observer& observe = {});
 
   std::vector<Parameter> parameters();
+  /// The name of the only input. Throws nnq::Error when the graph has several.
+  std::string input_name() const;
   /// Quantizers by node name.
   std::map<std::string, Quantizer*> quantizers();
   void set_step(std::int64_t step);
   /// Share of the training stage that is done, 0 to 1; handed to every quantizer.
   void set_progress(double progress);
+  /// The gradient through quantized activations from now on, e.g. of an attack.
+  void set_surrogate(const Surrogate& surrogate);
+  /// Whether quantizers with a true parameter `stochastic` draw in evaluation too (fresh in every pass, by seed and
+  /// step).
+  void set_drawing(bool drawing);
+  /// Whether there is such a quantizer.
+  bool stochastic() const;
   /// Runs batches through the graph and calibrates every quantizer that has data-dependent state (weights directly,
   /// activations in graph order in one pass each batch, quantizers disabled while observing).
   void calibrate(const std::vector<at::Tensor>& batches);

@@ -16,6 +16,7 @@
 #include "nnq/error.h"
 #include "nnq/node.h"
 #include "nnq/tensor.h"
+#include "train/surrogate.h"
 
 namespace nnq::train {
 
@@ -23,6 +24,7 @@ namespace nnq::train {
 struct Run {
   bool training = false;
   std::uint64_t stream = 0;  // of random numbers: a function of seed, step and pass
+  Surrogate surrogate = {};  // gradient of Sign and Quantize
 };
 
 /// Inputs and outputs of one step while it runs.

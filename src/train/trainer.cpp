@@ -29,7 +29,7 @@ std::map<std::string, std::string> describe_run(const Graph& graph, const Sample
   for (const std::int64_t m : o.schedule.milestones) milestones += std::to_string(m) + " ";
   const OptimizerOptions& p = o.optimizer;
   const ScheduleOptions& s = o.schedule;
-  return {
+  std::map<std::string, std::string> run = {
       {"network", fmt::format("{:016x}", hash64(names))},
       {"samples", fmt::format("{} {:016x}", size(samples), samples.hash)},
       {"validation samples", validation == nullptr ? "none" : size(*validation)},
@@ -46,6 +46,10 @@ std::map<std::string, std::string> describe_run(const Graph& graph, const Sample
       {"seed", std::to_string(o.seed)},
       {"augmentation", fmt::format("shift {} flip {}", o.augmentation.shift, o.augmentation.flip)},
   };
+  if (o.adversarial != "none")
+    run["adversary"] = fmt::format("{} epsilon {} steps {} of {} share {}", o.adversarial, o.attack_epsilon,
+                                   o.attack_steps, o.attack_step_size, o.adversarial_share);
+  return run;
 }
 
 void check_same_run(const std::map<std::string, std::string>& run, const Checkpoint& from, const std::string& file) {
@@ -55,6 +59,9 @@ void check_same_run(const std::map<std::string, std::string>& run, const Checkpo
     NNQ_CHECK(was == value, "belongs to another run: its " + key + " was '" + was + "', now it is '" + value + "'",
               file, "resume with the same settings, or train again without --resume");
   }
+  for (const auto& [key, was] : from.run)
+    NNQ_CHECK(run.contains(key), "belongs to another run: its " + key + " was '" + was + "', now there is none", file,
+              "resume with the same settings, or train again without --resume");
 }
 
 /// train_graph's own state around a Training.

@@ -47,6 +47,12 @@ struct TrainOptions {
   bool keep_best = true;  // end with the epoch that was best on validation (needs a validation set), else with the last
   std::uint64_t seed = 1;
   Augmentation augmentation;
+  // Adversarial training (adversary.h).
+  std::string adversarial = "none";   // none, fgsm, pgd
+  double attack_epsilon = 8.0 / 255;  // largest change of a pixel in 0..1
+  std::int64_t attack_steps = 7;      // pgd
+  double attack_step_size = 0;        // pgd, pixels in 0..1; 0: 4/3 epsilon / steps
+  double adversarial_share = 0.5;     // of each batch
 };
 
 struct EpochReport {

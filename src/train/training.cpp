@@ -58,6 +58,7 @@ Training::Training(const Graph& graph, const Samples& samples, const Preprocessi
   check_schedule(options.schedule);
   check_loss(options.loss, options.label_smoothing);
   input_ = graph.inputs[0].name;
+  if (options.adversarial != "none") adversary_ = std::make_unique<Adversary>(executor_, preprocessing, options);
   if (options_.ema > 0) start_average();
   if (from != nullptr) restore(*from);
 }
@@ -125,9 +126,14 @@ bool Training::step() {
   }
   BatchLoader::Batch batch;
   if (!loader_.next(batch)) return false;
-  const at::Tensor images = to_torch(batch.images), labels = to_torch(batch.labels);
-  executor_.set_step(step_);
+  at::Tensor images = to_torch(batch.images);
+  const at::Tensor labels = to_torch(batch.labels);
   executor_.set_progress(progress());
+  executor_.set_step(step_);
+  if (adversary_ != nullptr) {
+    images = adversary_->perturb(images, step_);
+    executor_.set_step(step_);  // the attack's passes leave no trace
+  }
   const at::Tensor scores = class_scores(executor_.forward({{input_, images}}, true).front());
   const at::Tensor loss = add_penalties(batch_loss(options_.loss, options_.label_smoothing, scores, labels));
   const double value = loss.item<double>();

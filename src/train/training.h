@@ -4,9 +4,11 @@
 #include <ATen/ATen.h>
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "train/adversary.h"
 #include "train/checkpoint.h"
 #include "train/executor.h"
 #include "train/optimizer.h"
@@ -52,6 +54,7 @@ class Training {
   Executor executor_;
   BatchLoader loader_;
   Optimizer optimizer_;
+  std::unique_ptr<Adversary> adversary_;  // null: training on clean images
   std::string input_;
   std::map<std::string, at::Tensor> average_;
   std::vector<double> scores_;

@@ -25,7 +25,8 @@ const std::map<std::string, std::string> header_room = {
     {"node.h", "ops"},      {"op.h", "ops"},          {"graph.h", "graph"},      {"passes.h", "graph"},
     {"onnx.h", "onnx"},     {"encoding.h", "pack"},   {"dataset.h", "data"},     {"quantize.h", "quantize"},
     {"zoo.h", "zoo"},       {"program.h", "runtime"}, {"runtime.h", "runtime"},  {"nnq.h", "runtime"},
-    {"inspect.h", "lower"}, {"lower.h", "lower"},     {"run_store.h", "report"}, {"report.h", "report"}, {"train_api.h", "quantize"}};
+    {"inspect.h", "lower"}, {"lower.h", "lower"},     {"run_store.h", "report"}, {"report.h", "report"}, {"train_api.h", "quantize"},
+    {"robustness.h", "quantize"}};
 
 struct Include {
   fs::path file;

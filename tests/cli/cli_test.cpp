@@ -18,7 +18,7 @@ TEST(Cli, HelpNamesEveryVerbAndFitsAScreen) {
   const Ran help = nnq("--help");
   EXPECT_EQ(help.code, 0);
   for (const char* verb : {"zoo", "methods", "data", "inspect", "train", "compress", "evaluate", "compare", "export",
-                           "run", "benchmark", "reproduce", "report"}) {
+                           "run", "benchmark", "reproduce", "report", "attack"}) {
     EXPECT_NE(help.out.find(std::string("\n  ") + verb + " "), std::string::npos) << verb;
   }
   EXPECT_LT(lines(help.out), 30);

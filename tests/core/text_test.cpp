@@ -51,5 +51,13 @@ TEST(Text, GlobWithManyStarsEndsSoon) {
   EXPECT_FALSE(glob_match(pattern + "b", name));
 }
 
+TEST(Text, FractionsAreNumbers) {
+  EXPECT_EQ(parse_fraction("8/255"), 8.0 / 255);
+  EXPECT_EQ(parse_fraction("0.03"), 0.03);
+  EXPECT_EQ(parse_fraction("-1e-3"), -1e-3);
+  for (const char* text : {"", "/", "8/", "/255", "8/0", "8/255/2", "8 /255", "nan", "inf", "1x", "0x1p3", "1e999"})
+    EXPECT_FALSE(parse_fraction(text).has_value()) << text;
+}
+
 }  // namespace
 }  // namespace nnq

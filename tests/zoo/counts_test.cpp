@@ -53,6 +53,12 @@ TEST(Counts, LeNet5) {
   EXPECT_EQ(macs(graph), 117600 + 240000 + 48000 + 10080 + 840);
 }
 
+// Sheet of arXiv:1711.00449: 4,096 + 294,912 + 409,600 + 1,280 at 64 kernels, 704,512 of them binary.
+TEST(Counts, AttackedCnn) {
+  EXPECT_EQ(weights(build_zoo("attacked_cnn")), 709888);
+  EXPECT_EQ(weights(build_zoo("attacked_cnn", {{"kernels", "16"}})), 1024 + 18432 + 25600 + 320);
+}
+
 // He et al. 2015, table 6: 0.27M, 0.46M, 0.66M, 0.85M; every two blocks a stage more add 12 convolutions of
 // 2,359,296 MACs.
 TEST(Counts, CifarResNetsWithFreeShortcuts) {

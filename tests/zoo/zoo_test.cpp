@@ -17,6 +17,7 @@ using Parameters = std::map<std::string, std::string>;
 
 /// Settings under which a network is small enough for the reference interpreter.
 const std::map<std::string, Parameters> tiny = {
+    {"attacked_cnn", {{"kernels", "3"}}},
     {"mlp", {{"hidden", "7,5"}, {"size", "6"}}},
     {"lenet5", {{"size", "12"}, {"classes", "3"}}},
     {"vgg_small", {{"width", "0.05"}, {"size", "8"}, {"fc", "9"}}},

@@ -62,7 +62,11 @@ class Methods final : public Verb {
     for (const MethodParameter& p : info.parameters)
       table.row({p.name, p.default_value, p.unit, p.range, p.description});
     if (!info.parameters.empty()) fmt::print("{}", table.text());
-    fmt::print("\nnext: nnq compress MODEL --method {} --weights B --activations B --data NAME\n", info.id);
+    if (info.kind == "attack") {
+      fmt::print("\nnext: nnq attack MODEL --attack {} --set PARAMETER=VALUE\n", info.id);
+    } else {
+      fmt::print("\nnext: nnq compress MODEL --method {} --weights B --activations B --data NAME\n", info.id);
+    }
   }
 
   std::string id_;

@@ -20,6 +20,8 @@ ordered_json to_json(const Claim& claim) {
           {"recipe", claim.recipe.string()},
           {"expect", to_string(claim.expect)},
           {"better_than", claim.better_than.empty() ? ordered_json(nullptr) : ordered_json(claim.better_than.string())},
+          {"attack", claim.attack ? ordered_json(claim.attack->attacks.front()) : ordered_json(nullptr)},
+          {"epsilon", claim.attack ? ordered_json(claim.attack->epsilons.front()) : ordered_json(nullptr)},
           {"at_most", limit(claim.at_most)},
           {"at_least", limit(claim.at_least)}};
 }

@@ -15,14 +15,17 @@ Kernel quantize(const Build& build) {
   return one_output([=](const Args& args) {
     const at::Tensor x = args[0].detach();
     NNQ_CHECK(x.scalar_type() == at::kFloat && args[1].numel() == 1, "Quantize takes float32 values and one scale");
-    return map_floats(x, [=, scale = args[1].item<float>()](const float* in, float* out, std::int64_t n) {
-      quantize_codes(in, out, n, scale, low, high);
-    });
+    const float scale = args[1].item<float>();
+    const at::Tensor codes = map_floats(
+        x, [=](const float* in, float* out, std::int64_t n) { quantize_codes(in, out, n, scale, low, high); });
+    return steps_through(args[0], codes, scale, low, high, args.run.surrogate);
   });
 }
 
 Kernel sign(const Build&) {
-  return one_output([](const Args& args) { return map_floats(args[0].detach(), sign_codes); });
+  return one_output([](const Args& args) {
+    return sign_through(args[0], map_floats(args[0].detach(), sign_codes), args.run.surrogate);
+  });
 }
 
 /// The number of thresholds t with x >= t.
