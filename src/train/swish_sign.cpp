@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "nnq/error.h"
-#include "train/clones.h"
+#include "core/clones.h"
 #include "train/element_loops.h"
 
 namespace nnq::train {
