@@ -44,6 +44,12 @@ const char* name_of(StageKind kind) {
       return "calibrate";
     case StageKind::quantize:
       return "quantize";
+    case StageKind::set_bits:
+      return "set_bits";
+    case StageKind::factorize:
+      return "factorize";
+    case StageKind::mine_interactions:
+      return "mine_interactions";
     case StageKind::equalize:
       return "equalize";
     case StageKind::correct_biases:
@@ -57,8 +63,9 @@ const char* name_of(StageKind kind) {
 }
 
 std::vector<StageKind> all_stage_kinds() {
-  return {StageKind::train,          StageKind::calibrate, StageKind::quantize,    StageKind::equalize,
-          StageKind::correct_biases, StageKind::evaluate,  StageKind::export_model};
+  using enum StageKind;
+  return {train,    calibrate,      quantize, set_bits,    factorize, mine_interactions,
+          equalize, correct_biases, evaluate, export_model};
 }
 
 Stage default_stage(StageKind kind) {

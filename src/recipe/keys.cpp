@@ -130,6 +130,39 @@ std::vector<Key<Stage>> train_keys() {
   };
 }
 
+std::vector<Key<Stage>> set_bits_keys() {
+  return {
+      {"weights", NNQ_FIELD(Stage, bits.weights), counts(0, 8), {}, "new bits of the weights; 0: as they are"},
+      {"activations",
+       NNQ_FIELD(Stage, bits.activations),
+       counts(0, 8),
+       {},
+       "new bits of the layers' inputs; 0: as they are"},
+      {"layers", NNQ_FIELD(Stage, bits.layers), any, {}, "`*`, `first`, `last`, or a pattern of layer names"},
+      {"method", NNQ_FIELD(Stage, bits.method), any, {}, "only quantizers of this method; \"\": of every method"},
+  };
+}
+
+std::vector<Key<Stage>> mining_keys() {
+  return {
+      {"steps", NNQ_FIELD(Stage, mining.steps), counts(0, 1e7), {}, "proposals of the policy"},
+      {"images", NNQ_FIELD(Stage, mining.batch), counts(1, 1e7), {}, "training images that judge each proposal"},
+      {"unit_share",
+       NNQ_FIELD(Stage, mining.unit_share),
+       {.low = 0, .high = 1, .above = true},
+       {},
+       "U0: unit of the corrections in shares of a layer's largest sum"},
+      {"density", NNQ_FIELD(Stage, mining.density), zero_to_one, {}, "largest share of a block's pairs that are edges"},
+      {"k0", NNQ_FIELD(Stage, mining.k0), counts(1, 100), {}, "K0: influences are +-3 to +-(2 K0 + 1)"},
+      {"least_change",
+       NNQ_FIELD(Stage, mining.least_change),
+       not_negative,
+       {},
+       "h: smaller changes of the loss earn no reward"},
+      {"learning_rate", NNQ_FIELD(Stage, mining.learning_rate), positive, {}, "of the policy (Adam)"},
+  };
+}
+
 std::vector<Key<Stage>> make_stage_keys(StageKind kind) {
   switch (kind) {
     case StageKind::train:
@@ -153,6 +186,10 @@ std::vector<Key<Stage>> make_stage_keys(StageKind kind) {
                {},
                "fold BatchNormalization into the layers first",
                "true, but false when a train stage follows"}};
+    case StageKind::set_bits:
+      return set_bits_keys();
+    case StageKind::mine_interactions:
+      return mining_keys();
     case StageKind::evaluate:
       return {{"split", NNQ_FIELD(Stage, split), any, {"test", "validation", "train"}, "the images to measure on"}};
     case StageKind::export_model:
@@ -161,6 +198,7 @@ std::vector<Key<Stage>> make_stage_keys(StageKind kind) {
                any,
                {},
                "file name in the run directory, without folder; \"\": model.onnx and model.nnq"}};
+    case StageKind::factorize:
     case StageKind::equalize:
       break;
   }

@@ -10,13 +10,26 @@
 #include <string_view>
 #include <vector>
 
+#include "methods/search/mine_interactions.h"
 #include "nnq/dataset.h"
 #include "nnq/quantize.h"
+#include "train/change_bits.h"
 #include "train/trainer.h"
 
 namespace nnq::recipe {
 
-enum class StageKind { train, calibrate, quantize, equalize, correct_biases, evaluate, export_model };
+enum class StageKind {
+  train,
+  calibrate,
+  quantize,
+  set_bits,
+  factorize,
+  mine_interactions,
+  equalize,
+  correct_biases,
+  evaluate,
+  export_model
+};
 
 /// "train", ..., "export": the word a recipe says for it.
 const char* name_of(StageKind kind);
@@ -29,9 +42,11 @@ struct Stage {
   double if_drop_above = -1;    // train: skipped unless validation accuracy fell by more than these points; < 0: never
   PlacementOptions placement;   // quantize
   bool fold_batch_norm = true;  // quantize: fold BatchNormalization into the layers before placing quantizers
-  std::int64_t images = 0;      // calibrate, correct_biases
-  std::string split = "test";   // evaluate: test, validation, train
-  std::string file;             // export: name in the run directory; empty: model.onnx and model.nnq
+  train::BitsChange bits;       // set_bits
+  methods::MiningOptions mining;  // mine_interactions
+  std::int64_t images = 0;        // calibrate, correct_biases
+  std::string split = "test";     // evaluate: test, validation, train
+  std::string file;               // export: name in the run directory; empty: model.onnx and model.nnq
 };
 
 /// A stage of this kind with its defaults.

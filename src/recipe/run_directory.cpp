@@ -222,6 +222,7 @@ void RunDirectory::add_epoch(std::size_t stage, const train::EpochReport& report
   if (report.validation >= 0) line["validation"] = report.validation;
   line["learning_rate"] = report.learning_rate;
   line["seconds"] = report.seconds;
+  if (!report.quantizers.empty()) line["quantizers"] = report.quantizers;
   add_record(stage, line);
 }
 

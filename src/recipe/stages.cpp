@@ -4,13 +4,17 @@
 #include <algorithm>
 #include <numeric>
 
+#include "methods/compress/factorize.h"
 #include "methods/post_training.h"
 #include "nnq/error.h"
 #include "nnq/lower.h"
 #include "nnq/onnx.h"
 #include "nnq/passes.h"
 #include "nnq/program.h"
+#include "quantize/rules.h"
 #include "recipe/runner.h"
+#include "train/change_bits.h"
+#include "train/quantizer.h"
 #include "train/run_graph.h"
 
 namespace nnq::recipe {
@@ -66,6 +70,14 @@ void train_stage(RunState& state, const Stage& stage) {
   if (!state.quantized) state.reference = state.graph;
 }
 
+/// Placement reads some parameters of a method; those that the recipe leaves out have the method's defaults.
+void add_placement_defaults(QuantizerSpec& spec) {
+  if (spec.method.empty()) return;
+  for (const MethodParameter& parameter : train::find_method(spec.method).info.parameters)
+    if (quantize::is_placement_parameter(parameter.name))
+      spec.parameters.try_emplace(parameter.name, std::int64_t{parameter.default_value == "1" ? 1 : 0});
+}
+
 void quantize_stage(RunState& state, const Stage& stage) {
   NNQ_CHECK(!state.quantized, "the network is quantized already", "quantize",
             "one quantize stage holds all rules; later rules win");
@@ -73,8 +85,57 @@ void quantize_stage(RunState& state, const Stage& stage) {
   if (stage.fold_batch_norm) state.graph = fold_batch_norm(std::move(state.graph));
   // Bias correction compares with the float network in the same form.
   if (stage.fold_batch_norm) state.reference = state.graph;
-  state.graph = place_quantizers(std::move(state.graph), stage.placement);
+  PlacementOptions placement = stage.placement;
+  for (LayerRule& rule : placement.rules)
+    for (QuantizerSpec* spec : {&rule.weights, &rule.activations, &rule.gradients}) add_placement_defaults(*spec);
+  state.graph = place_quantizers(std::move(state.graph), placement);
   state.quantized = true;
+}
+
+void set_bits_stage(RunState& state, const Stage& stage) {
+  NNQ_CHECK(state.quantized, "there are no quantizers to set the bits of", "set_bits",
+            "put a quantize stage before it");
+  state.graph = train::change_bits(std::move(state.graph), stage.bits, state.recipe.seed);
+}
+
+void factorize_stage(RunState& state, const Stage&) {
+  std::vector<methods::FactorizedLayer> layers;
+  state.graph = methods::factorize_layers(std::move(state.graph), layers);
+  for (const methods::FactorizedLayer& layer : layers) {
+    fmt::print(stderr, "{}: {} of {} weights{}\n", layer.layer, layer.weights_after, layer.weights_before,
+               layer.weights_after == layer.weights_before ? ", stays one layer" : "");
+    state.directory.add_record(state.stage, {{"event", "factorize"},
+                                             {"layer", layer.layer},
+                                             {"weights_before", layer.weights_before},
+                                             {"weights_after", layer.weights_after}});
+  }
+}
+
+void mine_interactions_stage(RunState& state, const Stage& stage) {
+  NNQ_CHECK(state.quantized, "interactions correct the sums of binary layers", "mine_interactions",
+            "put a quantize stage and training before it");
+  const methods::MiningResult mined =
+      methods::mine_interactions(state.graph, state.train, state.preprocessing, stage.mining, state.recipe.seed);
+  std::size_t edges = 0;
+  for (const methods::LayerInteractions& layer : mined.layers) {
+    edges += layer.graph.edges().size();
+    for (const methods::Interaction& e : layer.graph.edges())
+      state.directory.add_record(state.stage, {{"event", "interaction"},
+                                               {"layer", layer.layer},
+                                               {"teacher", e.teacher},
+                                               {"student", e.student},
+                                               {"influence", e.influence},
+                                               {"unit", layer.unit}});
+  }
+  fmt::print(stderr, "{} interactions; loss on the judging images {:.4f}, was {:.4f}\n", edges, mined.loss_after,
+             mined.loss_before);
+  state.directory.add_record(state.stage, {{"event", "mine_interactions"},
+                                           {"edges", edges},
+                                           {"loss_before", mined.loss_before},
+                                           {"loss_after", mined.loss_after},
+                                           {"accepted", mined.accepted},
+                                           {"rejected", mined.rejected}});
+  state.graph = methods::with_interactions(std::move(state.graph), mined.layers);
 }
 
 void calibrate_stage(RunState& state, const Stage& stage) {
@@ -130,6 +191,12 @@ void run_stage(RunState& state, const Stage& stage) {
       return calibrate_stage(state, stage);
     case StageKind::quantize:
       return quantize_stage(state, stage);
+    case StageKind::set_bits:
+      return set_bits_stage(state, stage);
+    case StageKind::factorize:
+      return factorize_stage(state, stage);
+    case StageKind::mine_interactions:
+      return mine_interactions_stage(state, stage);
     case StageKind::equalize:
       return equalize_stage(state, stage);
     case StageKind::correct_biases:

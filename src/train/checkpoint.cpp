@@ -39,7 +39,7 @@ DType dtype_named(const std::string& name) {
 }
 
 json to_json(const EpochReport& r) {
-  return json::array({r.epoch, r.loss, r.train_accuracy, r.validation, r.learning_rate, r.seconds});
+  return json::array({r.epoch, r.loss, r.train_accuracy, r.validation, r.learning_rate, r.seconds, r.quantizers});
 }
 
 EpochReport report_from(const json& j) {
@@ -50,6 +50,7 @@ EpochReport report_from(const json& j) {
   r.validation = j.at(3).get<double>();
   r.learning_rate = j.at(4).get<double>();
   r.seconds = j.at(5).get<double>();
+  if (j.size() > 6) r.quantizers = j.at(6).get<std::map<std::string, double>>();
   return r;
 }
 

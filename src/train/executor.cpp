@@ -1,8 +1,10 @@
 #include "train/executor.h"
 
 #include <algorithm>
+#include <set>
 
 #include "nnq/error.h"
+#include "nnq/passes.h"
 #include "nnq/quantize.h"
 #include "train/memory.h"
 #include "train/plan.h"
@@ -251,6 +253,25 @@ Graph Executor::graph() const {
   return graph;
 }
 
+namespace {
+
+/// Weights whose quantizer has no codes become what that quantizer makes of them; its node goes.
+Graph float_weights_set(Graph graph, const std::vector<PlacedQuantizer>& quantizers) {
+  std::set<std::string> gone;
+  for (const PlacedQuantizer& placed : quantizers) {
+    if (placed.role != Role::weight || !placed.quantizer->deploys_as_float()) continue;
+    const Node& node = graph.nodes[placed.node];
+    const at::Tensor weight = to_torch(*graph.initializer(node.inputs[0]));
+    graph.initializers[node.outputs[0]] = from_torch(placed.quantizer->forward(weight, false));
+    gone.insert(node.name);
+  }
+  if (gone.empty()) return graph;
+  std::erase_if(graph.nodes, [&](const Node& node) { return gone.contains(node.name); });
+  return remove_dead_nodes(std::move(graph));
+}
+
+}  // namespace
+
 Graph Executor::frozen() const {
   std::map<std::string, const Quantizer*> by_name;
   for (const PlacedQuantizer& placed : state_->plan->quantizers)
@@ -264,7 +285,7 @@ Graph Executor::frozen() const {
   FreezeCallbacks callbacks;
   callbacks.weight = [&](const Node& node, const Tensor& weight) { return find(node)->encode(to_torch(weight)); };
   callbacks.activation = [&](const Node& node) { return find(node)->activation_code(); };
-  return freeze(graph(), callbacks);
+  return freeze(float_weights_set(graph(), state_->plan->quantizers), callbacks);
 }
 
 }  // namespace nnq::train

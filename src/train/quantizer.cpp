@@ -55,6 +55,14 @@ ActivationCode Quantizer::activation_code() const {
 std::vector<StateEntry> Quantizer::state() { return {}; }
 void Quantizer::after_step(at::Tensor&) {}
 at::Tensor Quantizer::penalty(const at::Tensor&) { return {}; }
+
+void Quantizer::carry_state(int bits) {
+  for (const StateEntry& entry : state())
+    NNQ_CHECK(!entry.tensor->defined(),
+              "its '" + entry.name + "' cannot be carried over from " + std::to_string(bits) + " bits", {},
+              "start the method anew in a recipe of its own");
+}
+
 double Quantizer::learning_rate_scale(const at::Tensor&) const { return 1; }
 
 const std::vector<Method>& all_methods() {

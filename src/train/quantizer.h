@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -60,6 +61,14 @@ class Quantizer {
   /// Weights only: a differentiable scalar that training adds to the loss, with its factor inside (BNN+: the
   /// regulariser); an undefined tensor for none.
   virtual at::Tensor penalty(const at::Tensor& latent);
+  /// Weights only: true when the result has no codes (pruned, low rank). Freezing then keeps forward(w, false) as a
+  /// float weight and never calls encode().
+  virtual bool deploys_as_float() const { return false; }
+  /// The state was made for `bits` bits: fits it to the present ones (recipe stage set_bits). Unless a method says
+  /// otherwise, state cannot be carried and an nnq::Error says so.
+  virtual void carry_state(int bits);
+  /// What training reports of the last step (shares of pruned and clipped values, ...), by name.
+  virtual std::map<std::string, double> statistics() const { return {}; }
   /// Activations only: true when forward(x) == forward(relu(x)) with a zero gradient for x < 0, so that the executor
   /// may leave out a Relu whose only readers are such quantizers.
   virtual bool absorbs_relu() const { return false; }

@@ -59,6 +59,7 @@ struct EpochReport {
   std::int64_t epoch = 0;  // from 1
   double loss = 0, train_accuracy = 0, validation = -1 /* percent; -1: no validation set */, learning_rate = 0,
          seconds = 0;
+  std::map<std::string, double> quantizers;  // "<node>.<statistic>" of the last step (Quantizer::statistics)
 };
 
 struct TrainResult {

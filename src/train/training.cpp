@@ -180,6 +180,8 @@ EpochReport Training::finish_epoch() {
   report.loss = mean_loss();
   report.train_accuracy = accuracy();
   report.seconds = seconds_;
+  for (const auto& [name, quantizer] : executor_.quantizers())
+    for (const auto& [statistic, value] : quantizer->statistics()) report.quantizers[name + "." + statistic] = value;
   batch_ = correct_ = seen_ = 0;
   loss_sum_ = seconds_ = 0;
   loading_ = false;

@@ -243,6 +243,9 @@ TEST_P(Activations, ForwardIsTheValueOfTheCode) {
 
 TEST_P(Activations, QuantizingTwiceChangesNothing) {
   const at::Tensor once = quantizer_->forward(x_, false);
+  const ActivationCode code = quantizer_->activation_code();
+  const bool other_units = !code.sign && code.thresholds.empty() && (code.offset != 0 || code.step != code.scale);
+  if (other_units) GTEST_SKIP() << "this method's values are not in the units of its input";
   EXPECT_TRUE(at::equal(quantizer_->forward(once, false), once));
 }
 

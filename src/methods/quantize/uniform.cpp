@@ -187,6 +187,19 @@ class Uniform final : public train::Quantizer {
 
   bool absorbs_relu() const override { return !weight() && !binary_ && range_.low == 0; }
 
+  /// The range stays, its steps become wider or narrower.
+  void carry_state(int bits) override {
+    if (!scale_.defined() || fixed_) return;
+    NNQ_CHECK(!binary_ && bits > 1, "a step cannot be carried over to or from one signed bit", "method 'uniform'",
+              "begin with one bit, or stop at two");
+    const at::NoGradGuard no_gradient;
+    const bool counted_from_zero = range_.low == 0 || affine_;
+    const double before = counted_from_zero ? (1 << bits) - 1 : 1 << bits,
+                 now = counted_from_zero ? top_code() : 1 << context_.bits;
+    scale_ = scale_.detach() * (before / now);
+    if (affine_) zero_point_ = at::round(zero_point_ * (now / before));
+  }
+
  private:
   struct Ranges {
     std::vector<float> scale;
