@@ -13,6 +13,7 @@
 
 #include "nnq/node.h"
 #include "nnq/op.h"
+#include "nnq/real_planes.h"
 #include "nnq/status.h"
 #include "nnq/tensor.h"
 
@@ -50,6 +51,7 @@ struct PackedWeights {
   std::shared_ptr<const std::vector<std::uint8_t>> owned;  // memory, unless it lies in a mapped file
   const std::uint8_t* data = nullptr;                      // bits * plane_bytes() bytes, 64-byte aligned in a file
   std::int64_t count = 0;                                  // elements
+  int nominal_bits = 0;  // of the encoding as it was placed (information only); 0: not known
 
   std::size_t plane_bytes() const { return static_cast<std::size_t>(count / 8 + (count % 8 != 0 ? 1 : 0)); }
   bool binary() const { return bits == 1 && offset == -1 && plane_scale.size() == 1 && plane_scale[0] == 2; }
@@ -99,7 +101,12 @@ enum class StepKind : std::uint8_t {
   sum_pool,   // codes -> float32 tensor: round(float(sum) / float(count)), then * a + b as dequantize
   subsample,  // codes -> codes: every stride-th position from (start), zero channels before and behind
   float_op,   // any operator of op.h on tensors
+  bucketize,  // float32 tensor -> codes: the number of thresholds reached (planes.thresholds)
+  levels,     // codes -> float32 tensor: planes.levels[code - min]
+  plane_convolution,  // codes -> float32 tensor or codes: codes and weights are sums of bit planes with real scales
+  plane_dense,        // (planes); border positions stand for the real value 0; epilogue affine or requantize
 };
+inline constexpr StepKind last_step_kind = StepKind::plane_dense;
 
 struct Step {
   StepKind kind = StepKind::float_op;
@@ -116,6 +123,7 @@ struct Step {
   bool count_pad = false;                  // sum_pool: divide by the kernel's size, not by the positions inside
   std::vector<std::uint8_t> min_channels;  // max_pool: [channels] or empty
   Epilogue epilogue;
+  RealPlanes planes;                                     // bucketize, levels, plane_convolution, plane_dense
   float scale = 1;                                       // quantize
   std::int64_t start_h = 0, start_w = 0;                 // subsample; strides in window
   std::int64_t channels_before = 0, channels_after = 0;  // subsample

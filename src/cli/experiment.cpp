@@ -73,19 +73,48 @@ class Reader {
   const toml::table& table_;
 };
 
+Claim::Expect read_expect(const Reader& reader) {
+  const std::string word = reader.text("expect");
+  for (const Claim::Expect expect : {Claim::Expect::drop, Claim::Expect::value, Claim::Expect::gain}) {
+    if (word == to_string(expect)) return expect;
+  }
+  reader.fail(fmt::format("expect = \"{}\" is not known", word), "allowed: drop, value, gain");
+}
+
+/// Runs are named after their recipe's file: one name may not mean two files.
+void check_names(const Reader& reader, const std::vector<Claim>& claims) {
+  std::map<std::string, fs::path> by_name;
+  for (const Claim& claim : claims) {
+    for (const fs::path& recipe : {claim.recipe, claim.better_than}) {
+      const auto [it, added] = by_name.emplace(recipe.stem().string(), recipe);
+      if (!added && it->second != recipe)
+        reader.fail(fmt::format("{} and {} have the same name", it->second.string(), recipe.string()),
+                    "runs are named after their recipes: rename one");
+    }
+  }
+}
+
 Claim read_claim(const fs::path& file, const fs::path& root, const toml::table& table) {
-  const Reader reader(file, table,
-                      {"claim", "published", "setting", "recipe", "expect", "at_most", "at_least", "seeds"});
+  const Reader reader(
+      file, table,
+      {"claim", "published", "setting", "recipe", "expect", "better_than", "at_most", "at_least", "seeds"});
   Claim claim;
   claim.claim = reader.text("claim");
   claim.published = reader.text("published");
   claim.setting = reader.text("setting");
-  claim.recipe = (root / reader.text("recipe")).lexically_normal();
-  if (!fs::exists(claim.recipe)) reader.fail("there is no recipe " + claim.recipe.string());
-  const std::string expect = reader.text("expect");
-  if (expect != "drop" && expect != "value")
-    reader.fail(fmt::format("expect = \"{}\" is not known", expect), "allowed: drop, value");
-  claim.expect = expect == "drop" ? Claim::Expect::drop : Claim::Expect::value;
+  const auto recipe = [&](const std::string& key) {
+    const fs::path path = (root / reader.text(key)).lexically_normal();
+    if (!fs::exists(path)) reader.fail("there is no recipe " + path.string());
+    return path;
+  };
+  claim.recipe = recipe("recipe");
+  claim.expect = read_expect(reader);
+  if (claim.expect == Claim::Expect::gain) {
+    claim.better_than = recipe("better_than");
+    if (claim.better_than == claim.recipe) reader.fail("better_than names the claim's own recipe");
+  } else if (table.contains("better_than")) {
+    reader.fail("better_than is for expect = \"gain\"");
+  }
   claim.at_most = reader.number("at_most");
   claim.at_least = reader.number("at_least");
   if (!claim.at_most && !claim.at_least) reader.fail("a claim needs at_most or at_least");
@@ -103,10 +132,23 @@ toml::table parse(const fs::path& file) {
 
 }  // namespace
 
+std::string to_string(Claim::Expect expect) {
+  switch (expect) {
+    case Claim::Expect::drop:
+      return "drop";
+    case Claim::Expect::value:
+      return "value";
+    case Claim::Expect::gain:
+      return "gain";
+  }
+  return "?";
+}
+
 std::string Claim::expected() const {
   std::string limits;
   if (at_least) limits += fmt::format(" at least {}", *at_least);
   if (at_most) limits += fmt::format("{} at most {}", limits.empty() ? "" : ",", *at_most);
+  if (expect == Expect::gain) return limits.substr(1) + " points above " + better_than.stem().string();
   return expect == Expect::drop ? "drop" + limits + " points" : "accuracy" + limits + " %";
 }
 
@@ -120,6 +162,7 @@ Experiment read_experiment(const fs::path& file, const fs::path& root) {
   if (claims == nullptr || claims->empty() || !claims->is_array_of_tables())
     reader.fail("an experiment needs [[claim]] tables");
   for (const toml::node& claim : *claims) experiment.claims.push_back(read_claim(file, root, *claim.as_table()));
+  check_names(reader, experiment.claims);
   return experiment;
 }
 

@@ -14,18 +14,23 @@ struct Claim {
   enum class Expect {
     drop,   // points of accuracy lost against the float network of the run
     value,  // accuracy, percent
+    gain,   // points of accuracy above the runs of another recipe with the same seeds
   };
   std::string claim;      // what is shown, in words
   std::string published;  // the paper's number and its setting
   std::string setting;    // ours: data set, network, epochs
   std::filesystem::path recipe;
   Expect expect = Expect::drop;
+  std::filesystem::path better_than;        // gain: the other recipe; else empty
   std::optional<double> at_most, at_least;  // points or percent; at least one is given
   std::vector<std::int64_t> seeds = {1};
 
-  /// "drop at most 1.5 points"
+  /// "drop at most 1.5 points", "at least 10 points above ptq_w2"
   std::string expected() const;
 };
+
+/// The word that an experiment says: "drop", "value", "gain".
+std::string to_string(Claim::Expect expect);
 
 struct Experiment {
   std::string paper;  // id as in `nnq methods`

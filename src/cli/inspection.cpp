@@ -117,10 +117,10 @@ class GraphInspector {
     if (maker.is("BitPlanes", kNnqDomain) && constant(1) != nullptr && constant(2) != nullptr) {
       const Tensor &scale = *constant(1), &offset = *constant(2);
       if (scale.rank() != 2) return;
-      row.weight_bits = static_cast<int>(scale.shape()[1]);
+      row.weight_bits = row.planes = static_cast<int>(scale.shape()[1]);
       row.encoding = plane_encoding(scale.to_float(), offset.to_float(), row.weight_bits);
     } else if (maker.is("Codebook", kNnqDomain) && constant(0) != nullptr && constant(0)->rank() == 2) {
-      row.weight_bits = static_cast<int>(constant(0)->shape()[0]);
+      row.weight_bits = row.planes = static_cast<int>(constant(0)->shape()[0]);
       row.encoding = "codebook";
     } else if (maker.is("Quantizer", kNnqDomain)) {
       row.weight_bits = static_cast<int>(maker.get_int("bits", 32));

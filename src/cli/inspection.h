@@ -20,7 +20,8 @@ struct LayerRow {
   SymbolicShape output_shape;   // a free leading dimension counts as 1; others stay free
   std::int64_t parameters = 0;  // weights and other float or coded constants
   std::int64_t macs = 0;        // -1: depends on free dimensions
-  int weight_bits = 0;          // 0: no weights; 32: float
+  int weight_bits = 0;          // of the encoding as it was placed; 0: no weights; 32: float
+  int planes = 0;               // bit planes stored for them; lowering drops planes that no weight uses; 0: none
   int activation_bits = 32;     // of what the layer computes on (quantizers: of what they make); 32: float
   std::int64_t bytes = 0;       // of its constants as stored
   std::string encoding;         // of the weights: "float32", "binary", "uniform", "bit planes", "codebook"; or empty

@@ -1,15 +1,24 @@
+#include <algorithm>
+#include <functional>
 #include <set>
 
 #include "cli/inspection_parts.h"
 #include "nnq/program.h"
+#include "runtime/packed_integers.h"
 #include "runtime/shapes.h"
 
 namespace nnq::cli {
 namespace {
 
-template <class T>
-std::int64_t bytes_of(const std::vector<T>& values) {
-  return static_cast<std::int64_t>(values.size() * sizeof(T));
+/// As a file stores them: one number when all are equal.
+std::int64_t bytes_of(const std::vector<float>& values) {
+  const bool equal = std::adjacent_find(values.begin(), values.end(), std::not_equal_to<>()) == values.end();
+  return static_cast<std::int64_t>((equal ? std::min<std::size_t>(values.size(), 1) : values.size()) * sizeof(float));
+}
+
+std::int64_t bytes_of_thresholds(const Epilogue& e) {
+  const PackedThresholds t = pack_thresholds(e);
+  return static_cast<std::int64_t>(t.first.bits.size() + t.rises.bits.size() + t.falling.size());
 }
 
 class ProgramInspector {
@@ -84,7 +93,7 @@ class ProgramInspector {
     if (step.kind == StepKind::convolution || step.kind == StepKind::dense) take_weights(row, step);
     const Epilogue& e = step.epilogue;
     row.bytes += bytes_of(e.a) + bytes_of(e.b) + bytes_of(e.residual_a) + bytes_of(e.residual_b) +
-                 bytes_of(e.thresholds) + bytes_of(e.direction) + bytes_of(step.min_channels);
+                 bytes_of_thresholds(e) + static_cast<std::int64_t>((step.min_channels.size() + 7) / 8);
     if (step.kind == StepKind::float_op) take_float(row, step);
     add_row(result_, std::move(row));
   }
@@ -92,7 +101,8 @@ class ProgramInspector {
   void take_weights(LayerRow& row, const Step& step) {
     const PackedWeights& w = step.weights;
     row.parameters = w.count;
-    row.weight_bits = w.bits;
+    row.planes = w.bits;
+    row.weight_bits = w.nominal_bits > 0 ? w.nominal_bits : w.bits;
     const std::vector<float> scale(w.plane_scale.begin(), w.plane_scale.end());
     row.encoding = plane_encoding(scale, {static_cast<float>(w.offset)}, w.bits);
     row.bytes += static_cast<std::int64_t>(w.plane_bytes()) * w.bits;

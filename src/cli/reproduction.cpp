@@ -40,15 +40,15 @@ SeedResult result_of(const fs::path& run, std::int64_t seed, bool trained) {
 }
 
 /// Trains or resumes unless the run is finished; false when interrupted.
-bool run_seed(const fs::path& run, const Claim& claim, std::int64_t seed, int threads, SeedResult& result) {
+bool run_seed(const fs::path& run, const fs::path& recipe, std::int64_t seed, int threads, SeedResult& result) {
   TrainRequest request;
-  request.recipe = claim.recipe;
+  request.recipe = recipe;
   request.overrides = {fmt::format("seed={}", seed)};
   request.run_directory = run;
   request.threads = threads;
   request.resume = fs::exists(run / "recipe.toml");
   if (request.resume && read_text(run / "recipe.toml") != training().recipe_text(request))
-    throw Error(fmt::format("holds a run of another recipe than {} is now", claim.recipe.string()), run.string(),
+    throw Error(fmt::format("holds a run of another recipe than {} is now", recipe.string()), run.string(),
                 "move the folder away to train it anew");
   const bool train = !finished(run);
   if (train) {
@@ -59,6 +59,29 @@ bool run_seed(const fs::path& run, const Claim& claim, std::int64_t seed, int th
   }
   result = result_of(run, seed, train);
   return true;
+}
+
+bool run_seeds(const std::string& paper, const fs::path& recipe, const Claim& claim, int threads,
+               std::vector<SeedResult>& results) {
+  for (const std::int64_t seed : claim.seeds) {
+    SeedResult one;
+    if (!run_seed(run_directory(paper, recipe, seed), recipe, seed, threads, one)) return false;
+    results.push_back(one);
+  }
+  return true;
+}
+
+/// The number that the limits are for.
+double judged_number(const Claim& claim, const ClaimResult& result) {
+  switch (claim.expect) {
+    case Claim::Expect::drop:
+      return result.drop;
+    case Claim::Expect::gain:
+      return result.value - result.other_value;
+    case Claim::Expect::value:
+      break;
+  }
+  return result.value;
 }
 
 void judge(const Claim& claim, ClaimResult& result) {
@@ -73,31 +96,28 @@ void judge(const Claim& claim, ClaimResult& result) {
     high = std::max(high, seed.value);
   }
   result.spread = high - low;
-  const bool wants_drop = claim.expect == Claim::Expect::drop;
-  if (wants_drop && !result.has_drop)
+  for (const SeedResult& seed : result.others) result.other_value += seed.value / count;
+  if (claim.expect == Claim::Expect::drop && !result.has_drop)
     throw Error("the run has no float network to compare with", result.seeds.front().run.string(),
                 "expect = \"value\" for recipes that do not quantize");
   // Accuracies are hundredths of a percent; the sums above must not lose a claim to their last bit.
   constexpr double rounding = 1e-9;
-  const double number = wants_drop ? result.drop : result.value;
+  const double number = judged_number(claim, result);
   result.holds = (!claim.at_most || number <= *claim.at_most + rounding) &&
                  (!claim.at_least || number >= *claim.at_least - rounding);
 }
 
 }  // namespace
 
-fs::path run_directory(const std::string& paper, std::size_t number, std::int64_t seed) {
-  return fs::path("runs/reproduce") / paper / fmt::format("{}-seed{}", number, seed);
+fs::path run_directory(const std::string& paper, const fs::path& recipe, std::int64_t seed) {
+  return fs::path("runs/reproduce") / paper / fmt::format("{}-seed{}", recipe.stem().string(), seed);
 }
 
-bool reproduce_claim(const std::string& paper, std::size_t number, const Claim& claim, int threads,
-                     ClaimResult& result) {
+bool reproduce_claim(const std::string& paper, const Claim& claim, int threads, ClaimResult& result) {
   result = {};
-  for (const std::int64_t seed : claim.seeds) {
-    SeedResult one;
-    if (!run_seed(run_directory(paper, number, seed), claim, seed, threads, one)) return false;
-    result.seeds.push_back(one);
-  }
+  if (!run_seeds(paper, claim.recipe, claim, threads, result.seeds)) return false;
+  if (claim.expect == Claim::Expect::gain && !run_seeds(paper, claim.better_than, claim, threads, result.others))
+    return false;
   judge(claim, result);
   return true;
 }

@@ -25,16 +25,18 @@ struct ClaimResult {
   std::vector<SeedResult> seeds;
   double value = 0, drop = 0;  // means
   bool has_drop = false;
-  double spread = 0;  // largest minus smallest accuracy, points; 0 with one seed
+  double spread = 0;               // largest minus smallest accuracy, points; 0 with one seed
+  std::vector<SeedResult> others;  // expect = "gain": the other recipe's runs, seed by seed
+  double other_value = 0;          // their mean accuracy; value - other_value is the gain
   bool holds = false;
 };
 
-/// Where claim `number` (from 1) of `paper` runs with `seed`: runs/reproduce/<paper>/<number>-seed<seed>.
-std::filesystem::path run_directory(const std::string& paper, std::size_t number, std::int64_t seed);
+/// Where a recipe of `paper` runs with `seed`: runs/reproduce/<paper>/<name of the recipe's file>-seed<seed>. Claims
+/// about the same recipe share its runs.
+std::filesystem::path run_directory(const std::string& paper, const std::filesystem::path& recipe, std::int64_t seed);
 
 /// Runs what is not finished yet and judges the claim. Returns false when it was interrupted (Ctrl-C): the same call
 /// goes on. Throws nnq::Error, also when a run directory holds another recipe's run.
-bool reproduce_claim(const std::string& paper, std::size_t number, const Claim& claim, int threads,
-                     ClaimResult& result);
+bool reproduce_claim(const std::string& paper, const Claim& claim, int threads, ClaimResult& result);
 
 }  // namespace nnq::cli

@@ -39,6 +39,13 @@ Step& Lowering::add(StepKind kind, const std::string& name, std::vector<std::int
   return program.steps.back();
 }
 
+void Lowering::add_real(const std::string& name, const Integers& from, std::int32_t output) {
+  Step& step = add(from.levels.empty() ? StepKind::dequantize : StepKind::levels, name, {from.value}, {output});
+  step.epilogue.a = from.a;
+  step.epilogue.b = from.b;
+  step.planes.levels = from.levels;
+}
+
 std::int32_t Lowering::tensor(const std::string& value) {
   if (const auto it = tensors_.find(value); it != tensors_.end()) return it->second;
   if (const Tensor* constant_value = graph.initializer(value); constant_value != nullptr) {
@@ -58,9 +65,7 @@ std::int32_t Lowering::tensor(const std::string& value) {
     const ValueType image = program.values[static_cast<std::size_t>(from.value)].type;
     const std::int32_t whole =
         program.add_value({.name = value + ".image", .kind = ValueKind::tensor, .type = image, .code = {}});
-    Step& step = add(StepKind::dequantize, value, {from.value}, {whole});
-    step.epilogue.a = from.a;
-    step.epilogue.b = from.b;
+    add_real(value, from, whole);
     Step& flatten = add(StepKind::float_op, value + ".flatten", {whole}, {number});
     flatten.node = Node{.name = value + ".flatten",
                         .op = "Flatten",
@@ -70,9 +75,7 @@ std::int32_t Lowering::tensor(const std::string& value) {
                         .attributes = {{"axis", std::int64_t{1}}}};
     flatten.opset = graph.opset;
   } else {
-    Step& step = add(StepKind::dequantize, value, {from.value}, {number});
-    step.epilogue.a = from.a;
-    step.epilogue.b = from.b;
+    add_real(value, from, number);
   }
   return tensors_[value] = number;
 }
@@ -93,6 +96,8 @@ namespace {
 /// Why a node runs in float, for `inspect`.
 std::string why_float(Lowering& l, const Node& node) {
   if (node.is("BitPlanes", kNnqDomain) || node.is("Codebook", kNnqDomain)) return "weights of a float layer";
+  if (const auto why = l.why_float.find(node.outputs.empty() ? "" : node.outputs[0]); why != l.why_float.end())
+    return why->second;
   if (!node.is("Conv") && !node.is("Gemm") && !node.is("MatMul")) return "no integer form";
   if (l.integers(node.inputs[0]) == nullptr && !l.borders.contains(node.inputs[0])) return "input is float";
   return integer_weight(l, node) == nullptr ? "weights are float" : "no integer form";
@@ -118,7 +123,8 @@ bool lower_float(Lowering& l, const Node& node) {
 namespace {
 
 /// The pipeline: the first pass that takes a node lowers it; lower_float takes everything.
-constexpr NodePass passes[] = {lower_quantizer, lower_affine, lower_layer, lower_pool, lower_movement, lower_float};
+constexpr NodePass passes[] = {lower_quantizer, lower_affine, lower_levels,   lower_layer,
+                               lower_planes,    lower_pool,   lower_movement, lower_float};
 
 /// Packed weights are unpacked once here; a layer that goes integer takes its own packed form instead, and the float
 /// one is dropped.

@@ -1,10 +1,9 @@
 // Convolutions and fully connected layers of codes.
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
+#include "lower/layer_weights.h"
 #include "lower/lowering.h"
-#include "nnq/encoding.h"
 #include "nnq/error.h"
 
 namespace nnq::lower_room {
@@ -20,18 +19,12 @@ bool plain_gemm(const Node& node) {
          (node.inputs.size() < 3 || node.inputs[2].empty());
 }
 
-/// Weights as [out][kernel_h][kernel_w][in / groups].
-struct Weights {
-  std::vector<std::int32_t> values;
-  std::int64_t out = 0, in = 0, groups = 1;
-};
-
-Weights conv_weights(const Tensor& w, const Node& node) {
+LayerWeights conv_weights(const Tensor& w, const Node& node) {
   const Shape& s = w.shape();
-  Weights r{.values = std::vector<std::int32_t>(static_cast<std::size_t>(w.count())),
-            .out = s[0],
-            .in = s[1] * node.get_int("group", 1),
-            .groups = node.get_int("group", 1)};
+  LayerWeights r{.values = std::vector<std::int32_t>(static_cast<std::size_t>(w.count())),
+                 .out = s[0],
+                 .in = s[1] * node.get_int("group", 1),
+                 .groups = node.get_int("group", 1)};
   const float* from = w.as<float>();
   for (std::int64_t o = 0; o < s[0]; ++o) {
     for (std::int64_t i = 0; i < s[1]; ++i) {
@@ -44,10 +37,10 @@ Weights conv_weights(const Tensor& w, const Node& node) {
 
 /// Fully connected weights [out][in]; behind a flattened image the inputs are reordered from ONNX's (c, h, w) to the
 /// program's (h, w, c).
-Weights dense_weights(const Tensor& w, const Node& node, const Shape& image) {
+LayerWeights dense_weights(const Tensor& w, const Node& node, const Shape& image) {
   const bool transposed = node.is("Gemm") && node.get_int("transB", 0) != 0;
   const std::int64_t out = w.shape()[transposed ? 0 : 1], in = w.shape()[transposed ? 1 : 0];
-  Weights r{
+  LayerWeights r{
       .values = std::vector<std::int32_t>(static_cast<std::size_t>(w.count())), .out = out, .in = in, .groups = 1};
   for (std::int64_t o = 0; o < out; ++o) {
     for (std::int64_t i = 0; i < in; ++i) {
@@ -63,46 +56,21 @@ Weights dense_weights(const Tensor& w, const Node& node, const Shape& image) {
   return r;
 }
 
-int bits_of(std::int32_t most) {
-  int bits = 1;
-  while (most >> bits != 0) ++bits;
-  return bits;
-}
+/// What a layer's weights meet: codes, and the border's value where there is a border.
+struct LayerInput {
+  CodeType code;
+  std::int32_t pad_value = 0;
+  bool padded = false;
 
-/// The fewest planes that hold the values (-128 .. 127): value = offset + gcd * code. {-1,+1} takes one, {-3,-1,1,3}
-/// two. Unused codes, too, must stand for 8-bit integers: -127 .. 127 is stored from -128 on.
-PackedWeights pack(const std::vector<std::int32_t>& values) {
-  PackedWeights p;
-  p.count = static_cast<std::int64_t>(values.size());
-  std::int32_t low = values.empty() ? 0 : *std::min_element(values.begin(), values.end());
-  std::int32_t unit = 0, high = 0;
-  for (const std::int32_t v : values) {
-    unit = std::gcd(unit, v - low);
-    high = std::max(high, v - low);
-  }
-  unit = std::max(unit, 1);
-  const auto offset = [&] {
-    const std::int32_t beyond = low + unit * ((1 << bits_of(high / unit)) - 1) - 127;
-    return beyond <= 0 ? low : low - (beyond + unit - 1) / unit * unit;
-  };
-  if (offset() < -128) unit = 1;
-  p.bits = bits_of(high / unit);
-  p.offset = low = offset();
-  for (int k = 0; k < p.bits; ++k) p.plane_scale.push_back(unit << k);
-  std::vector<std::uint8_t> codes;
-  codes.reserve(values.size());
-  for (const std::int32_t v : values) codes.push_back(static_cast<std::uint8_t>((v - low) / unit));
-  p.owned = std::make_shared<const std::vector<std::uint8_t>>(pack_planes(codes, p.bits));
-  p.data = p.owned->data();
-  return p;
-}
+  std::int64_t low() const { return padded ? std::min(code.min, pad_value) : code.min; }
+  std::int64_t high() const { return padded ? std::max(code.max, pad_value) : code.max; }
+  /// Every value is odd.
+  bool odd() const { return code.sign && (!padded || pad_value % 2 != 0); }
+};
 
 /// Smallest and largest possible sum over all channels, border values included.
-void prove_range(const Weights& w, const CodeType& code, std::int32_t pad_value, bool padded, const std::string& name,
-                 Step& step) {
-  const std::int64_t low = padded ? std::min(code.min, pad_value) : code.min,
-                     high = padded ? std::max(code.max, pad_value) : code.max;
-  const std::int64_t each = w.out > 0 ? static_cast<std::int64_t>(w.values.size()) / w.out : 0;
+void prove_range(const LayerWeights& w, const LayerInput& x, Step& step) {
+  const std::int64_t low = x.low(), high = x.high(), each = w.each();
   std::int64_t least = 0, most = 0;
   for (std::int64_t o = 0; o < w.out; ++o) {
     std::int64_t lo = 0, hi = 0;
@@ -117,7 +85,7 @@ void prove_range(const Weights& w, const CodeType& code, std::int32_t pad_value,
     if (const std::int64_t magnitude = std::max(-partial_lo, partial_hi); magnitude >= exact_limit) {
       throw Error("sums of output channel " + std::to_string(o) + " can reach " + std::to_string(magnitude) +
                       ", beyond the exact 2^24",
-                  "layer '" + name + "'", "use fewer bits, or split the layer");
+                  "layer '" + step.name + "'", "use fewer bits, or split the layer");
     }
     least = std::min(least, lo);
     most = std::max(most, hi);
@@ -126,17 +94,12 @@ void prove_range(const Weights& w, const CodeType& code, std::int32_t pad_value,
   step.accumulator_max = static_cast<std::int32_t>(most);
 }
 
-/// [C, H, W] of the image behind flattened integers; empty when not flattened. ok = false: its size is not known.
-Shape image_behind(const Lowering& l, const Integers& x, bool& ok) {
-  ok = true;
-  if (!x.flattened) return {};
-  const ValueType& type = l.program.values[static_cast<std::size_t>(x.value)].type;
-  Shape image;
-  for (std::size_t d = 1; d < type.shape.size(); ++d) {
-    ok = ok && type.shape[d].known();
-    image.push_back(type.shape[d].value);
-  }
-  return image;
+/// Bits of the encoding that packed weights were made with; 0: not known.
+int nominal_bits(const Lowering& l, const std::string& weight) {
+  const auto packed = l.unpacked.find(weight);
+  if (packed == l.unpacked.end() || packed->second.node == nullptr) return 0;
+  const Tensor* planes = l.constant(*packed->second.node, 0);
+  return planes != nullptr && planes->rank() == 2 ? static_cast<int>(planes->shape()[0]) : 0;
 }
 
 void add_pads(Window& w, const Window& more) {
@@ -147,9 +110,15 @@ void add_pads(Window& w, const Window& more) {
 }
 
 /// Adds the layer's step with its epilogue; the pool between sums and thresholds moves behind the codes.
-void emit(Lowering& l, const Node& node, Step step, std::int64_t channels) {
-  Tail tail = read_tail(l, node.outputs[0], channels, step.accumulator_min, step.accumulator_max);
+void emit(Lowering& l, const Node& node, Step step, LayerWeights weights, const LayerInput& input) {
+  prove_range(weights, input, step);
+  Tail tail = read_tail(l, node.outputs[0], weights.out, step.accumulator_min, step.accumulator_max);
   for (const Node* taken : tail.nodes) l.take(*taken);
+  const std::vector<std::int8_t> direction = tail.epilogue.direction;
+  turn_falling_channels(weights, tail.epilogue);
+  if (input.odd()) move_thresholds_to_parity(weights, tail.epilogue);
+  prove_range(weights, input, step);  // of the weights as they are stored
+  step.weights = pack(weights);
   step.note = tail.note;
   step.epilogue = tail.epilogue;
   if (tail.residual >= 0) step.inputs.push_back(tail.residual);
@@ -165,13 +134,13 @@ void emit(Lowering& l, const Node& node, Step step, std::int64_t channels) {
     l.program.steps.push_back(std::move(step));
     return;
   }
-  // Thresholds keep or turn the order of sums, so pooling codes gives what pooling sums gave; turned channels take the
-  // minimum.
+  // Thresholds keep or turn the order of the graph's sums, so pooling codes gives what pooling sums gave; turned
+  // channels take the minimum, whatever the sign of the weights they are stored with.
   Step pool;
   pool.kind = StepKind::max_pool;
   pool.name = tail.pool->name;
   read_window(l, *tail.pool, false, pool.window);
-  for (const std::int8_t direction : step.epilogue.direction) pool.min_channels.push_back(direction < 0 ? 1 : 0);
+  for (const std::int8_t d : direction) pool.min_channels.push_back(d < 0 ? 1 : 0);
   if (std::find(pool.min_channels.begin(), pool.min_channels.end(), 1) == pool.min_channels.end())
     pool.min_channels.clear();
   pool.note = "pools codes: batch norm and quantizer moved in front";
@@ -186,6 +155,18 @@ void emit(Lowering& l, const Node& node, Step step, std::int64_t channels) {
 }
 
 }  // namespace
+
+bool image_behind(const Lowering& l, const Integers& x, Shape& image) {
+  image.clear();
+  if (!x.flattened) return true;
+  const ValueType& type = l.program.values[static_cast<std::size_t>(x.value)].type;
+  bool known = true;
+  for (std::size_t d = 1; d < type.shape.size(); ++d) {
+    known = known && type.shape[d].known();
+    image.push_back(type.shape[d].value);
+  }
+  return known;
+}
 
 const Tensor* integer_weight(Lowering& l, const Node& node) {
   const bool conv = node.is("Conv");
@@ -240,11 +221,10 @@ bool lower_layer(Lowering& l, const Node& node) {
   const Integers* x = border != l.borders.end() ? &border->second.from : l.integers(node.inputs[0]);
   const Tensor* w = x != nullptr && x->plain() && l.is_codes(x->value) ? integer_weight(l, node) : nullptr;
   if (w == nullptr) return false;
-  const CodeType code = l.code(x->value);
   Step step;
   step.name = node.name;
   step.inputs = {x->value};
-  Weights weights;
+  LayerWeights weights;
   if (node.is("Conv")) {
     step.kind = StepKind::convolution;
     if (x->flattened || !read_window(l, node, true, step.window)) return false;
@@ -255,20 +235,19 @@ bool lower_layer(Lowering& l, const Node& node) {
     weights = conv_weights(*w, node);
   } else {
     const ValueType* t = l.type(node.inputs[0]);
-    bool known = true;
-    const Shape image = image_behind(l, *x, known);
-    if (!known || t == nullptr || !t->ranked || t->shape.size() != 2) return false;
+    Shape image;
+    if (!image_behind(l, *x, image) || t == nullptr || !t->ranked || t->shape.size() != 2) return false;
     step.kind = StepKind::dense;
     weights = dense_weights(*w, node, image);
   }
   const Window& window = step.window;
   const bool padded = window.pad_top + window.pad_left + window.pad_bottom + window.pad_right > 0;
-  prove_range(weights, code, step.pad_value, padded, node.name, step);
   step.out_channels = weights.out;
   step.in_channels = weights.in;
   step.groups = weights.groups;
-  step.weights = pack(weights.values);
-  emit(l, node, std::move(step), weights.out);
+  weights.nominal_bits = nominal_bits(l, node.inputs[1]);
+  const LayerInput input{.code = l.code(x->value), .pad_value = step.pad_value, .padded = padded};
+  emit(l, node, std::move(step), std::move(weights), input);
   return true;
 }
 

@@ -13,14 +13,15 @@
 namespace nnq::lower_room {
 
 /// A graph value that is an affine image of integer program values: x = round(round(v * a) + b), per tensor or per
-/// channel.
+/// channel; or, for codes with levels of their own, x = levels[v].
 struct Integers {
   std::int32_t value = -1;  // program value of kind codes or accumulator
   std::vector<float> a = {1}, b = {0};
-  bool flattened = false;  // the graph value is [N, C*H*W]; `value` is the [N, C, H, W] it came from
+  std::vector<float> levels = {};  // ascending, of codes 0, 1, ...; empty: a and b hold
+  bool flattened = false;          // the graph value is [N, C*H*W]; `value` is the [N, C, H, W] it came from
 
-  bool plain() const { return a.size() == 1 && a[0] == 1 && b.size() == 1 && b[0] == 0; }
-  bool zero_stays() const { return b.size() == 1 && b[0] == 0; }
+  bool plain() const { return levels.empty() && a.size() == 1 && a[0] == 1 && b.size() == 1 && b[0] == 0; }
+  bool zero_stays() const { return levels.empty() && b.size() == 1 && b[0] == 0; }
 };
 
 class Lowering {
@@ -48,11 +49,18 @@ class Lowering {
   };
   std::map<std::string, Unpacked> unpacked;
 
+  /// Why a layer found no other form than float, by its output; for `inspect`.
+  std::map<std::string, std::string> why_float;
+
   /// The integers behind a graph value, if it has them.
   const Integers* integers(const std::string& value) const;
   void set_integers(const std::string& value, Integers integers) { integers_[value] = std::move(integers); }
   /// The program value holding a graph value as an ONNX tensor; dequantizes integers and makes constants on demand.
   std::int32_t tensor(const std::string& value);
+  /// Whether tensor(value) can be had now.
+  bool made(const std::string& value) const {
+    return tensors_.contains(value) || integers_.contains(value) || graph.initializer(value) != nullptr;
+  }
   void set_tensor(const std::string& value, std::int32_t number) { tensors_[value] = number; }
 
   /// New program values for a graph value's type.
@@ -72,6 +80,9 @@ class Lowering {
   const Tensor* constant(const Node& node, std::size_t input) const;
 
  private:
+  /// A step making the real values of integers.
+  void add_real(const std::string& name, const Integers& from, std::int32_t output);
+
   std::map<std::string, Integers> integers_;
   std::map<std::string, std::int32_t> tensors_;
 };
@@ -83,6 +94,8 @@ bool lower_quantizer(Lowering& l, const Node& node);  // Quantize, Sign on float
 bool lower_affine(Lowering& l, const Node& node);     // Affine on integers: remembered, not computed
 bool lower_layer(Lowering& l,
                  const Node& node);  // Conv, Gemm, MatMul of codes with integer weights, with what stands behind
+bool lower_levels(Lowering& l, const Node& node);    // Bucketize; Levels of codes: remembered, not computed
+bool lower_planes(Lowering& l, const Node& node);    // Conv, Gemm, MatMul of codes with real-valued levels
 bool lower_pool(Lowering& l, const Node& node);      // MaxPool, AveragePool, GlobalAveragePool of codes
 bool lower_movement(Lowering& l, const Node& node);  // Flatten, Slice, Pad, Identity of codes
 bool lower_float(Lowering& l, const Node& node);     // everything else
@@ -99,6 +112,14 @@ struct Tail {
 };
 /// Reads the chain behind graph value `sums`. `low`, `high`: proven range of the sums.
 Tail read_tail(Lowering& l, const std::string& sums, std::int64_t channels, std::int32_t low, std::int32_t high);
+
+/// A Quantize or Sign: its codes and scale; false for other nodes.
+bool read_quantizer(const Lowering& l, const Node& node, CodeType& code, float& scale);
+/// A Bucketize with constant ascending thresholds: its codes 0 .. n; false for other nodes.
+bool read_bucketize(const Lowering& l, const Node& node, CodeType& code, std::vector<float>& thresholds);
+
+/// [C, H, W] of the image behind flattened integers, empty when they are not flattened; false: its size is not known.
+bool image_behind(const Lowering& l, const Integers& x, Shape& image);
 
 /// The integer weight of a layer, float32 but whole numbers in [-128, 127]; nullptr when the layer's form or weight is
 /// not integer.

@@ -33,6 +33,8 @@ bool monotone(const Lowering& l, const Node& node) {
   return false;
 }
 
+}  // namespace
+
 bool read_quantizer(const Lowering& l, const Node& node, CodeType& code, float& scale) {
   if (node.is("Sign", kNnqDomain)) {
     code = {.sign = true, .min = -1, .max = 1, .bits = 1};
@@ -47,6 +49,8 @@ bool read_quantizer(const Lowering& l, const Node& node, CodeType& code, float& 
           .bits = static_cast<int>(node.get_int("bits", 8))};
   return scale > 0 && code.min <= code.max && code.min >= -255 && code.max <= 255;
 }
+
+namespace {
 
 /// Evaluates the chain's nodes on candidate sums: exactly the float operations of the graph, through the same
 /// operators.
@@ -183,8 +187,8 @@ class Requantization {
       if (lower_affine(l_, l_.graph.nodes[static_cast<std::size_t>(made->second)])) r = l_.integers(other);
     }
     const ValueType *tx = l_.type(x), *tr = l_.type(other);
-    if (r == nullptr || r->flattened || node.inputs[0] == node.inputs[1] || tx == nullptr || tr == nullptr ||
-        !(*tx == *tr) || !tx->ranked)
+    if (r == nullptr || r->flattened || !r->levels.empty() || node.inputs[0] == node.inputs[1] || tx == nullptr ||
+        tr == nullptr || !(*tx == *tr) || !tx->ranked)
       return false;
     residual_ = r->value;
     residual_a_ = r->a;
@@ -210,8 +214,8 @@ bool read_thresholds(Lowering& l, const std::string& sums, std::int64_t channels
     CodeType code;
     float scale = 1;
     Window window;
-    if (read_quantizer(l, *node, code, scale)) {
-      if (!code.sign && code.max - code.min > max_threshold_levels) return false;
+    if (std::vector<float> levels; read_quantizer(l, *node, code, scale) || read_bucketize(l, *node, code, levels)) {
+      if (!code.sign && (code.max == code.min || code.max - code.min > max_threshold_levels)) return false;
       chain.push_back(node);
       find_thresholds(Chain(l, chain, channels), code, channels, low, high, tail.epilogue);
       tail.end = node->outputs[0];

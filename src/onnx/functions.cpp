@@ -92,6 +92,17 @@ constexpr Body bodies[] = {
   positive = Or (above, at_zero)
   v = Where (positive, plus, minus)
 })"},
+    {"Bucketize", "<bits> (x, thresholds) => (v)", R"({
+  last = Constant <value = int64[1] {-1}> ()
+  column = Unsqueeze (x, last)
+  passed = GreaterOrEqual (column, thresholds)
+  counted = Cast <to = 1> (passed)
+  v = ReduceSum <keepdims = 0> (counted, last)
+})"},
+    {"Levels", "(c, table) => (y)", R"({
+  index = Cast <to = 7> (c)
+  y = Gather <axis = 0> (table, index)
+})"},
     {"Affine", "<axis> (x, a, b) => (y)", R"({
   axis = Constant <value_int: int = @axis> ()
   @ALIGN@

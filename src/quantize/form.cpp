@@ -13,14 +13,15 @@ double at(const std::vector<double>& values, std::size_t i) { return values.size
 
 }  // namespace
 
-bool Form::identity() const { return all(a, 1) && all(b, 0); }
-bool Form::one_step() const { return a.size() == 1 && all(b, 0); }
-bool Form::scaled_only() const { return all(b, 0); }
+bool Form::identity() const { return levels.empty() && all(a, 1) && all(b, 0); }
+bool Form::one_step() const { return levels.empty() && a.size() == 1 && all(b, 0); }
+bool Form::scaled_only() const { return levels.empty() && all(b, 0); }
 bool Form::non_decreasing() const {
   return std::all_of(a.begin(), a.end(), [](double v) { return v >= 0; });
 }
 
 FormPtr compose(const Form& form, const std::vector<double>& p, const std::vector<double>& q, std::int64_t axis) {
+  if (!form.levels.empty()) return nullptr;
   const std::size_t count = std::max(p.size(), q.size());
   const bool both = form.per_channel() && count > 1;
   if (both && (form.axis != axis || form.channels() != count)) return nullptr;

@@ -1,4 +1,5 @@
-// How freezing sees a value: real = a * value + b, with the multiplication and addition still pending.
+// How freezing sees a value: real = a * value + b, with the multiplication and addition still pending; or, for codes
+// with levels of their own, real = levels[value], with the look-up still pending.
 #pragma once
 
 #include <memory>
@@ -13,6 +14,7 @@ struct Form {
   std::string value;  // in the new graph
   std::vector<double> a{1}, b{0};
   std::int64_t axis = 1;
+  std::vector<float> levels;  // ascending; empty: real = a * value + b
 
   bool integer = false;  // `value` holds integers in lo .. hi
   bool code = false;     // ... of a quantizer (and not sums of products)
@@ -33,7 +35,7 @@ struct Form {
 using FormPtr = std::shared_ptr<Form>;
 
 /// The form y = p * form + q, with p and q of one value or one a channel along `axis`; nullptr when both are per
-/// channel on different axes or of different counts.
+/// channel on different axes or of different counts, or when the form's values are codes with levels of their own.
 FormPtr compose(const Form& form, const std::vector<double>& p, const std::vector<double>& q, std::int64_t axis);
 
 }  // namespace nnq::quantize

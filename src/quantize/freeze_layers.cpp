@@ -1,6 +1,5 @@
 // Freezing what computes: quantizers, layers, normalisation, and arithmetic with constants.
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 #include "nnq/error.h"
@@ -62,33 +61,6 @@ void Freezer::weight_quantizer(const Node& node) {
   auto made = std::make_shared<Form>();
   made->value = weights_[node.outputs[0]].value;
   forms_[node.outputs[0]] = std::move(made);  // read through weights_ only
-}
-
-void Freezer::activation_quantizer(const Node& node) {
-  const ActivationCode code = code_of(node);
-  const std::string input = real(node.inputs[0]);
-  const std::string key = input + '\n' + std::to_string(code.sign) + ' ' +
-                          std::to_string(std::bit_cast<int>(code.scale)) + ' ' + std::to_string(code.min) + ' ' +
-                          std::to_string(code.max) + ' ' + std::to_string(std::bit_cast<int>(code.step));
-  if (const auto it = codes_.find(key); it != codes_.end()) return set(node, it->second);
-  Node quantize;
-  quantize.name = node.name;
-  quantize.domain = kNnqDomain;
-  quantize.op = code.sign ? "Sign" : "Quantize";
-  quantize.inputs = {input};
-  if (!code.sign) {
-    quantize.inputs.push_back(add_vector(node.name + ".scale", {static_cast<double>(code.scale)}));
-    quantize.attributes = {
-        {"min", std::int64_t{code.min}}, {"max", std::int64_t{code.max}}, {"bits", std::int64_t{code.bits}}};
-  }
-  auto made = std::make_shared<Form>();
-  made->value = add(std::move(quantize), unique(node.outputs[0] + ".codes"));
-  made->a = {static_cast<double>(code.step)};
-  made->integer = made->code = true;
-  made->lo = code.sign ? -1 : code.min;
-  made->hi = code.sign ? 1 : code.max;
-  codes_[key] = made;
-  set(node, std::move(made));
 }
 
 void Freezer::layer(const Node& node) {

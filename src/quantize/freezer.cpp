@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "nnq/error.h"
+#include "quantize/activation_code.h"
 #include "quantize/hoist.h"
 #include "quantize/layers.h"
 
@@ -12,12 +13,7 @@ namespace nnq::quantize {
 Freezer::Freezer(Graph graph, const FreezeCallbacks& callbacks) : old_(std::move(graph)), callbacks_(callbacks) {
   for (const Node& node : old_.nodes)
     if (is_quantizer(node, "activation")) owners_[node.name] = node;
-  hoist_quantizers(old_, [this](const Node& node, float x) {
-    const ActivationCode code = code_of(node);
-    if (code.sign) return code.step * (x >= 0 ? 1.0F : -1.0F);
-    const float v = std::nearbyint(x / code.scale);
-    return code.step * std::clamp(v, static_cast<float>(code.min), static_cast<float>(code.max));
-  });
+  hoist_quantizers(old_, [this](const Node& node, float x) { return quantized_value(code_of(node), x); });
   types_ = infer_types(old_);
   new_.name = old_.name;
   new_.opset = old_.opset;
@@ -118,6 +114,8 @@ std::string Freezer::real(const std::string& value) {
   }
   Form& form = *forms_.at(value);
   if (!form.real.empty()) return form.real;
+  const bool taken = new_.producer(value) >= 0 || new_.initializers.contains(value);
+  if (!form.levels.empty()) return form.real = add_levels(form, taken ? unique(value) : value);
   const auto rounds_to = [](const std::vector<double>& values, float to) {
     return std::all_of(values.begin(), values.end(), [&](double v) { return static_cast<float>(v) == to; });
   };
@@ -128,7 +126,6 @@ std::string Freezer::real(const std::string& value) {
   affine.name = unique(value + ".affine");
   affine.inputs = {form.value, add_vector(value + ".a", form.a), add_vector(value + ".b", form.b)};
   affine.attributes["axis"] = form.axis;
-  const bool taken = new_.producer(value) >= 0 || new_.initializers.contains(value);
   return form.real = add(std::move(affine), taken ? unique(value) : value);
 }
 
@@ -186,13 +183,9 @@ ActivationCode Freezer::code_of(const Node& quantizer) const {
   const auto it = owners_.find(owner);
   const std::string where = "node '" + quantizer.name + "' (Quantizer)";
   NNQ_CHECK(it != owners_.end(), "shares the encoding of '" + owner + "', which does not exist", where);
-  const ActivationCode code = callbacks_.activation(it->second);
-  NNQ_CHECK(code.bits >= 1 && code.bits <= 8 && std::isfinite(code.step) && code.step > 0, "bits or step are not valid",
-            where);
-  NNQ_CHECK(code.sign || (std::isfinite(code.scale) && code.scale > 0 && code.min <= 0 && code.max >= 0 &&
-                          code.max - code.min < 1 << code.bits),
-            "scale or code range is not valid", where);
-  return code;
+  ActivationCode code = callbacks_.activation(it->second);
+  check_code(code, where);
+  return simplest(std::move(code));
 }
 
 }  // namespace nnq::quantize

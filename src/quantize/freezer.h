@@ -32,6 +32,7 @@ class Freezer {
   std::string real(const std::string& value);
   std::string unique(const std::string& stem);
   std::string add(Node node, const std::string& output);
+  std::string add_levels(const Form& codes, const std::string& output);  // freeze_levels.cpp
   std::string add_vector(const std::string& stem, const std::vector<double>& values);
   const Tensor* constant(const std::string& value) const;  // float32 initializer of the old graph
   std::int64_t rank_of(const std::string& value) const;    // -1: unknown
@@ -43,7 +44,8 @@ class Freezer {
 
   // freeze_layers.cpp
   void weight_quantizer(const Node& node);
-  void activation_quantizer(const Node& node);
+  void activation_quantizer(const Node& node);  // freeze_levels.cpp
+  std::string quantizer_input(const Node& node, const ActivationCode& code);
   void quantizer(const Node& node);
   void layer(const Node& node);
   bool quantized_layer(const Node& node);

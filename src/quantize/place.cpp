@@ -194,8 +194,9 @@ class Placer {
 
   bool is_quantized(const std::string& value) const {
     const Node* made = producer(origin(value));
-    return made != nullptr &&
-           (is_quantizer(*made, "activation") || (is_recurrent(*made) && made->domain == kNnqDomain) || made->is("Quantize", kNnqDomain) || made->is("Sign", kNnqDomain));
+    if (made == nullptr) return false;
+    static const std::set<std::string> quantizers{"Quantize", "Sign", "Bucketize", "Levels", "LSTM", "GRU"};
+    return is_quantizer(*made, "activation") || (made->domain == kNnqDomain && quantizers.contains(made->op));
   }
 
   bool is_graph_input(const std::string& value) const {

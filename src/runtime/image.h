@@ -16,7 +16,7 @@ struct ImageHeader {
 static_assert(sizeof(ImageHeader) == 64);
 
 inline constexpr char image_magic[4] = {'N', 'N', 'Q', '1'};
-inline constexpr std::uint32_t image_version = 1;
+inline constexpr std::uint32_t image_version = 2;
 inline constexpr std::uint64_t image_alignment = 64;
 
 }  // namespace nnq

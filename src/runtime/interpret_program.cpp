@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "nnq/program.h"
+#include "runtime/real_planes_steps.h"
 #include "runtime/shapes.h"
 
 namespace nnq {
@@ -122,15 +123,29 @@ class Interpreter {
         return subsample(step);
       case StepKind::float_op:
         return float_op(step);
+      case StepKind::bucketize:
+        return to_codes(step, [&](float x) { return bucket_of(step.planes.thresholds, x); });
+      case StepKind::levels:
+        return levels(step);
+      case StepKind::plane_convolution:
+      case StepKind::plane_dense:
+        return planes(step);
     }
     return {StatusCode::internal, "unknown step"};
   }
 
   Status quantize(const Step& step) {
-    const Tensor& x = in(step, 0).tensor;
     const CodeType& code = code_of(step.outputs[0]);
+    return to_codes(
+        step, [&](float x) { return code.sign ? (x >= 0 ? 1 : -1) : quantized(x, step.scale, code.min, code.max); });
+  }
+
+  /// A float32 tensor to integers by code_of(x); images turn from NCHW to NHWC.
+  template <class F>
+  Status to_codes(const Step& step, F&& code_of_value) {
+    const Tensor& x = in(step, 0).tensor;
     Value& out = at(step.outputs[0]);
-    NNQ_REQUIRE(x.dtype() == DType::f32, "quantize expects float32, got ", name_of(x.dtype()));
+    NNQ_REQUIRE(x.dtype() == DType::f32, name_of(step.kind), " expects float32, got ", name_of(x.dtype()));
     out.integers.resize(static_cast<std::size_t>(x.count()));
     out.shape = x.shape();
     const bool image = x.rank() == 4;
@@ -142,9 +157,50 @@ class Interpreter {
         const std::int64_t plane = x.shape()[2] * x.shape()[3], c = x.shape()[1];
         to = (i / (plane * c) * plane + i % plane) * c + i / plane % c;
       }
-      out.integers[static_cast<std::size_t>(to)] =
-          code.sign ? (data[i] >= 0 ? 1 : -1) : quantized(data[i], step.scale, code.min, code.max);
+      out.integers[static_cast<std::size_t>(to)] = code_of_value(data[i]);
     }
+    return {};
+  }
+
+  Status levels(const Step& step) {
+    const Value& x = in(step, 0);
+    const std::int32_t min = code_of(step.inputs[0]).min;
+    at(step.outputs[0]).tensor = to_tensor(x.integers, x.shape, [&](std::int64_t, std::int32_t v, std::int64_t) {
+      return step.planes.levels[static_cast<std::size_t>(v - min)];
+    });
+    return {};
+  }
+
+  Status planes(const Step& step) {
+    const Value& x = in(step, 0);
+    Shape shape;
+    std::vector<float> y;
+    NNQ_TRY(plane_sums(step, code_of(step.inputs[0]), x.integers, x.shape, shape, y));
+    const Tensor* residual = step.inputs.size() > 1 ? &in(step, 1).tensor : nullptr;
+    NNQ_REQUIRE(residual == nullptr || (residual->dtype() == DType::f32 && residual->shape() == channels_first(shape)),
+                "the residual does not have the shape of the layer, ", to_string(channels_first(shape)));
+    const std::int64_t channels = shape.back(), plane = shape.size() == 4 ? shape[1] * shape[2] : 1;
+    Ints codes(y.size());
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      const auto at_y = static_cast<std::int64_t>(i);
+      const std::int64_t c = at_y % channels, position = at_y / channels;
+      const std::int64_t onnx = (position / plane * channels + c) * plane + position % plane;
+      y[i] = plane_tail(step, y[i], c, residual == nullptr ? nullptr : residual->as<float>() + onnx);
+    }
+    Value& out = at(step.outputs[0]);
+    if (program_.values[static_cast<std::size_t>(step.outputs[0])].kind == ValueKind::tensor) {
+      out.tensor = to_tensor(
+          codes, shape, [&](std::int64_t i, std::int32_t, std::int64_t) { return y[static_cast<std::size_t>(i)]; });
+      return {};
+    }
+    const Epilogue& e = step.epilogue;
+    const bool sign = code_of(step.outputs[0]).sign, by_scale = e.kind == Epilogue::Kind::requantize;
+    for (std::size_t i = 0; i < y.size(); ++i)
+      codes[i] = !by_scale ? bucket_of(step.planes.thresholds, y[i])
+                 : sign    ? (y[i] >= 0 ? 1 : -1)
+                           : quantized(y[i], e.scale, e.min, e.max);
+    out.integers = std::move(codes);
+    out.shape = shape;
     return {};
   }
 

@@ -6,6 +6,7 @@
 #include "nnq/program.h"
 #include "nnq_fbs/nnq_generated.h"
 #include "runtime/image.h"
+#include "runtime/packed_integers.h"
 
 namespace nnq {
 namespace {
@@ -77,13 +78,14 @@ Status read_value(const file::Value& in, ProgramValue& out) {
   NNQ_TRY(read_dtype(in.dtype(), out.type.dtype));
   out.type.ranked = in.ranked();
   if (in.shape() != nullptr) {
-    for (const auto* d : *in.shape()) {
-      Dim dim(d->value());
-      dim.symbol = string_of(d->symbol());
-      out.type.shape.push_back(dim);
-    }
+    for (const std::int64_t size : *in.shape()) out.type.shape.emplace_back(size);
   }
-  out.code = {.sign = in.sign(), .min = in.min(), .max = in.max(), .bits = in.bits()};
+  if (const std::vector<std::string> symbols = strings(in.symbols()); !symbols.empty()) {
+    NNQ_REQUIRE(symbols.size() == out.type.shape.size(), "value '", out.name,
+                "' names dimensions that it does not have");
+    for (std::size_t d = 0; d < symbols.size(); ++d) out.type.shape[d].symbol = symbols[d];
+  }
+  if (out.kind == ValueKind::codes) out.code = {.sign = in.sign(), .min = in.min(), .max = in.max(), .bits = in.bits()};
   return {};
 }
 
@@ -120,6 +122,21 @@ Status read_attribute(const file::Attribute& in, Section section, Attribute& out
   }
 }
 
+PackedIntegers integers(const file::Integers* in) {
+  if (in == nullptr) return {};
+  return {.base = in->base(),
+          .unit = in->unit(),
+          .width = in->width(),
+          .never = in->never(),
+          .count = in->count(),
+          .bits = list(in->bits())};
+}
+
+/// Numbers of a layer's channels, which a file shortens to one when all are the same.
+void spread(std::vector<float>& values, std::int64_t channels) {
+  if (values.size() == 1) values.resize(static_cast<std::size_t>(channels), values[0]);
+}
+
 Status read_epilogue(const file::Epilogue& in, Epilogue& out) {
   NNQ_REQUIRE(in.kind() <= static_cast<std::uint8_t>(Epilogue::Kind::requantize), "unknown epilogue");
   out.kind = static_cast<Epilogue::Kind>(in.kind());
@@ -134,9 +151,12 @@ Status read_epilogue(const file::Epilogue& in, Epilogue& out) {
   out.levels = in.levels();
   out.first = in.first();
   out.step = in.step();
-  out.thresholds = list(in.thresholds());
-  out.direction = list(in.direction());
-  return {};
+  if (out.kind != Epilogue::Kind::thresholds) return {};
+  return unpack_thresholds({.channels = in.channels(),
+                            .first = integers(in.thresholds()),
+                            .rises = integers(in.rises()),
+                            .falling = list(in.falling())},
+                           out);
 }
 
 Status read_weights(const file::Weights& in, Section section, PackedWeights& out) {
@@ -149,13 +169,27 @@ Status read_weights(const file::Weights& in, Section section, PackedWeights& out
   NNQ_REQUIRE(out.bits >= 1 && out.bits <= 8 && out.count > 0 && out.plane_bytes() <= bytes.size() &&
                   out.plane_bytes() * static_cast<std::size_t>(out.bits) == bytes.size(),
               "the packed weights do not match their size");
+  NNQ_REQUIRE(in.nominal_bits() >= 0 && in.nominal_bits() <= 32, "impossible nominal bits");
+  out.nominal_bits = in.nominal_bits();
   out.data = bytes.data();
   return {};
 }
 
+void read_planes(const file::Planes& in, RealPlanes& out) {
+  out.thresholds = list(in.thresholds());
+  out.levels = list(in.levels());
+  out.weight_scale = list(in.weight_scale());
+  out.weight_offset = list(in.weight_offset());
+  out.weight_signs = in.weight_signs();
+  out.code_scale = list(in.code_scale());
+  out.code_offset = in.code_offset();
+  out.code_signs = in.code_signs();
+  out.patterns = list(in.patterns());
+}
+
 Status read_step(const file::Step& in, Section section, Step& out) {
   out.name = string_of(in.name());
-  NNQ_REQUIRE(in.kind() <= static_cast<std::uint8_t>(StepKind::float_op), "unknown step");
+  NNQ_REQUIRE(in.kind() <= static_cast<std::uint8_t>(last_step_kind), "unknown step");
   out.kind = static_cast<StepKind>(in.kind());
   out.inputs = list(in.inputs());
   out.outputs = list(in.outputs());
@@ -171,7 +205,7 @@ Status read_step(const file::Step& in, Section section, Step& out) {
                   w->Get(5), w->Get(6), w->Get(7), w->Get(8), w->Get(9)};
   }
   out.count_pad = in.count_pad();
-  out.min_channels = list(in.min_channels());
+  NNQ_TRY(unpack_flags(list(in.min_channels()), in.min_count(), out.min_channels));
   out.scale = in.scale();
   out.start_h = in.start_h();
   out.start_w = in.start_w();
@@ -186,7 +220,14 @@ Status read_step(const file::Step& in, Section section, Step& out) {
               .outputs = strings(in.node_outputs()),
               .attributes = {}};
   if (in.weights() != nullptr) NNQ_TRY(read_weights(*in.weights(), section, out.weights));
+  if (in.planes() != nullptr) read_planes(*in.planes(), out.planes);
   if (in.epilogue() != nullptr) NNQ_TRY(read_epilogue(*in.epilogue(), out.epilogue));
+  if (out.weights.data != nullptr) {
+    // Bounded by the file: a layer has no more channels than weights.
+    NNQ_REQUIRE(out.out_channels >= 1 && out.out_channels <= out.weights.count, "impossible channels or groups");
+    Epilogue& e = out.epilogue;
+    for (auto* values : {&e.a, &e.b, &e.residual_a, &e.residual_b}) spread(*values, out.out_channels);
+  }
   if (in.attributes() != nullptr) {
     for (const auto* a : *in.attributes())
       NNQ_TRY(read_attribute(*a, section, out.node.attributes[string_of(a->name())]));

@@ -5,6 +5,7 @@
 #include <limits>
 #include <new>
 
+#include "runtime/real_planes_steps.h"
 #include "runtime/shapes.h"
 
 namespace nnq {
@@ -129,6 +130,7 @@ class Planner {
     for (const Step& step : program_.steps) {
       const bool layer = step.kind == StepKind::convolution || step.kind == StepKind::dense;
       if (layer && (!step.weights.binary() || step.groups != 1)) never(step.inputs[0]);
+      if (has_real_planes(step.kind)) never(step.inputs[0]);
     }
     // Pools and subsampling keep the form of their input: all of a chain is bits or none of it.
     for (bool changed = true; changed;) {
@@ -152,12 +154,19 @@ class Planner {
         NNQ_REQUIRE(in.dtype == DType::f32, "quantize expects float32, got ", name_of(in.dtype));
         shape = channels_last(in.shape);
         break;
+      case StepKind::bucketize:
+        NNQ_REQUIRE(in.dtype == DType::f32, "bucketize expects float32, got ", name_of(in.dtype));
+        shape = channels_last(in.shape);
+        break;
       case StepKind::dequantize:
+      case StepKind::levels:
         return set_tensor(step.outputs[0], DType::f32, channels_first(in.shape));
       case StepKind::convolution:
+      case StepKind::plane_convolution:
         NNQ_TRY(convolution_shape(step, in.shape, shape));
         break;
-      case StepKind::dense: {
+      case StepKind::dense:
+      case StepKind::plane_dense: {
         const auto count = checked_count(in.shape);
         NNQ_REQUIRE(!in.shape.empty() && count && *count == in.shape[0] * step.in_channels, "expected ",
                     step.in_channels, " inputs a row, got shape ", to_string(in.shape));
@@ -179,6 +188,11 @@ class Planner {
     if (!step.epilogue.residual_a.empty()) {
       NNQ_REQUIRE(slot(step.inputs[1]).shape == shape, "the residual has shape ", to_string(slot(step.inputs[1]).shape),
                   ", the layer ", to_string(shape));
+    }
+    if (has_real_planes(step.kind) && step.inputs.size() > 1) {
+      const Slot& residual = slot(step.inputs[1]);
+      NNQ_REQUIRE(residual.dtype == DType::f32 && residual.shape == channels_first(shape),
+                  "the residual does not have the shape of the layer, ", to_string(channels_first(shape)));
     }
     if (value(step.outputs[0]).kind == ValueKind::tensor)
       return set_tensor(step.outputs[0], DType::f32, channels_first(shape));
@@ -263,6 +277,12 @@ class Planner {
         return make_pool(context, step);
       case StepKind::float_op:
         return make_float(context, step);
+      case StepKind::bucketize:
+      case StepKind::levels:
+        return make_levels(context, step);
+      case StepKind::plane_convolution:
+      case StepKind::plane_dense:
+        return make_planes(context, step);
       default:
         return make_convert(context, step);
     }

@@ -65,8 +65,11 @@ struct PlanContext {
 
 std::unique_ptr<PreparedStep> make_layer(const PlanContext& plan, const Step& step);  // convolution, dense
 std::unique_ptr<PreparedStep> make_convert(const PlanContext& plan,
-                                           const Step& step);                         // quantize, dequantize, threshold
-std::unique_ptr<PreparedStep> make_pool(const PlanContext& plan, const Step& step);   // max_pool, sum_pool, subsample
+                                           const Step& step);                        // quantize, dequantize, threshold
+std::unique_ptr<PreparedStep> make_pool(const PlanContext& plan, const Step& step);  // max_pool, sum_pool, subsample
+std::unique_ptr<PreparedStep> make_levels(const PlanContext& plan, const Step& step);  // bucketize, levels
+std::unique_ptr<PreparedStep> make_planes(const PlanContext& plan,
+                                          const Step& step);                          // plane_convolution, plane_dense
 std::unique_ptr<PreparedStep> make_float(const PlanContext& plan, const Step& step);  // float_op
 
 /// The sums' way out: applies a step's epilogue to whole positions.

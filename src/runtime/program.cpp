@@ -4,6 +4,7 @@
 #include <set>
 
 #include "nnq/encoding.h"
+#include "runtime/real_planes_steps.h"
 
 namespace nnq {
 namespace {
@@ -58,7 +59,7 @@ class Checker {
   }
 
   Status check_step(const Step& step) {
-    NNQ_REQUIRE(step.kind <= StepKind::float_op, "unknown kind of step");
+    NNQ_REQUIRE(step.kind <= last_step_kind, "unknown kind of step");
     for (const std::int32_t v : step.inputs) {
       NNQ_REQUIRE(v == -1 || valid(v), "reads value ", v, ", which does not exist");
       NNQ_REQUIRE(v == -1 || made_[static_cast<std::size_t>(v)], "reads value ", v, " before it is made");
@@ -66,7 +67,12 @@ class Checker {
     for (const std::int32_t v : step.outputs)
       NNQ_REQUIRE(v == -1 || (valid(v) && !made_[static_cast<std::size_t>(v)]), "makes value ", v,
                   " twice, or one that does not exist");
-    NNQ_TRY(step.kind == StepKind::float_op ? check_float(step) : check_integer(step));
+    if (has_real_planes(step.kind)) {
+      NNQ_TRY(check_window(step.window, false));
+      NNQ_TRY(check_real_planes(program_, step));
+    } else {
+      NNQ_TRY(step.kind == StepKind::float_op ? check_float(step) : check_integer(step));
+    }
     for (const std::int32_t v : step.outputs) {
       if (v >= 0) made_[static_cast<std::size_t>(v)] = true;
     }
@@ -297,6 +303,14 @@ const char* name_of(StepKind kind) {
       return "subsample";
     case StepKind::float_op:
       return "float";
+    case StepKind::bucketize:
+      return "bucketize";
+    case StepKind::levels:
+      return "levels";
+    case StepKind::plane_convolution:
+      return "plane_convolution";
+    case StepKind::plane_dense:
+      return "plane_dense";
   }
   return "?";
 }

@@ -3,7 +3,7 @@
 #include <bit>
 #include <limits>
 
-#include "train/clones.h"
+#include "core/clones.h"
 
 namespace nnq::train {
 

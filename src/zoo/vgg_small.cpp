@@ -20,11 +20,20 @@ std::string block(Builder& b, const std::string& n, std::string x, std::int64_t 
   return x;
 }
 
+/// Output channels of each stage.
+std::vector<std::int64_t> channels_of(const Values& values) {
+  std::vector<std::int64_t> given = values.integers("stage_channels", 1, 1 << 16);
+  if (!given.empty()) return given;
+  const double width = values.number("width", 0.01, 16);
+  for (std::int64_t s = 0; s < values.integer("stages", 1, 6); ++s)
+    given.push_back(std::max<std::int64_t>(1, std::llround(128.0 * width * std::pow(2.0, static_cast<double>(s)))));
+  return given;
+}
+
 Graph vgg_small(const Values& values, std::uint64_t seed) {
   const std::int64_t channels = values.integer("channels", 1, 1024), size = values.integer("size", 4, 1024),
                      classes = values.integer("classes", 1, 1000000);
-  const std::int64_t stages = values.integer("stages", 1, 6), depth = values.integer("depth", 1, 8);
-  const double width = values.number("width", 0.01, 16);
+  const std::int64_t depth = values.integer("depth", 1, 8);
   const bool bnn_order = values.choice("order", {"bnn", "standard"}) == "bnn";
   const std::string kind = values.choice("activation", {"relu", "hardtanh"});
   const bool last_norm = values.choice("last_norm", {"yes", "no"}) == "yes";
@@ -32,9 +41,7 @@ Graph vgg_small(const Values& values, std::uint64_t seed) {
   std::string x = b.input;
   std::int64_t in = channels, side = size;
   int layer = 1;
-  for (std::int64_t s = 0; s < stages; ++s) {
-    const std::int64_t out =
-        std::max<std::int64_t>(1, std::llround(128.0 * width * std::pow(2.0, static_cast<double>(s))));
+  for (const std::int64_t out : channels_of(values)) {
     for (std::int64_t d = 0; d < depth; ++d) {
       x = block(b, std::to_string(layer++), x, in, out, d + 1 == depth, bnn_order, kind);
       in = out;
@@ -68,6 +75,7 @@ NNQ_ZOO(vgg_small) {
                 "BNN's CIFAR-10 ConvNet (arXiv:1602.02830): 128-128-256-256-512-512, fc 1024-1024-10",
                 {{"width", "1", "0.01..16", "factor on the 128, 256, 512 channels"},
                  {"stages", "3", "1..6", "stages, each ending in 2x2 max pooling"},
+                 {"stage_channels", "", "widths", "channels of each stage, e.g. 8,16,24; empty: from width and stages"},
                  {"depth", "2", "1..8", "convolutions a stage"},
                  {"fc", "1024,1024", "widths", "hidden fully connected layers; empty = none"},
                  {"head", "flatten", "flatten, average", "how the last feature map becomes a vector"},

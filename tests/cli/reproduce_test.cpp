@@ -1,6 +1,7 @@
 // `nnq reproduce` on an experiment of its own: a small perceptron on made images, trained for one epoch.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -91,13 +92,13 @@ TEST_F(Reproduce, TrainsOnceAndGoesOnWithWhatIsFinished) {
   EXPECT_EQ(quantized["expect"], "drop");
   EXPECT_TRUE(quantized["spread"].is_null());
   ASSERT_TRUE(quantized["drop"].is_number());
-  const auto result = nlohmann::json::parse(slurp(folder_ / "runs/reproduce/tiny/2-seed1/result.json"));
+  const auto result = nlohmann::json::parse(slurp(folder_ / "runs/reproduce/tiny/w8a8-seed1/result.json"));
   EXPECT_NEAR(quantized["drop"].get<double>(), result["float_value"].get<double>() - result["value"].get<double>(),
               1e-9);
   EXPECT_NEAR(quantized["ours"].get<double>(), result["value"].get<double>(), 1e-9);
 
-  const std::string metrics = slurp(folder_ / "runs/reproduce/tiny/1-seed2/metrics.jsonl");
-  EXPECT_NE(slurp(folder_ / "runs/reproduce/tiny/1-seed2/recipe.toml").find("seed = 2"), std::string::npos);
+  const std::string metrics = slurp(folder_ / "runs/reproduce/tiny/float-seed2/metrics.jsonl");
+  EXPECT_NE(slurp(folder_ / "runs/reproduce/tiny/float-seed2/recipe.toml").find("seed = 2"), std::string::npos);
   const Ran second = run("tiny --threads 1 --json");
   EXPECT_EQ(second.code, 0) << second.err;
   const auto again = second.document();
@@ -106,7 +107,29 @@ TEST_F(Reproduce, TrainsOnceAndGoesOnWithWhatIsFinished) {
     for (const auto& seed : row["seeds"]) EXPECT_EQ(seed["trained"], false);
   }
   EXPECT_EQ(again["claims"][0]["ours"], learned["ours"]);
-  EXPECT_EQ(slurp(folder_ / "runs/reproduce/tiny/1-seed2/metrics.jsonl"), metrics);
+  EXPECT_EQ(slurp(folder_ / "runs/reproduce/tiny/float-seed2/metrics.jsonl"), metrics);
+}
+
+TEST_F(Reproduce, AGainIsTheDifferenceOfTwoRecipesMeansAndSharesTheirRuns) {
+  if (!NNQ_HAS_TRAIN) GTEST_SKIP() << "this build has no training library";
+  const std::string than = "better_than = 'recipes/float.toml'\nseeds = [1, 2]\n";
+  experiment("tiny", claim("float", "expect = 'value'\nat_least = 0\nseeds = [1, 2]") +
+                         claim("w8a8", "expect = 'gain'\nat_least = -100\n" + than) +
+                         claim("w8a8", "expect = 'gain'\nat_least = 101\n" + than));
+  const Ran ran = run("tiny --threads 1 --json");
+  EXPECT_EQ(ran.code, 1) << ran.err;
+  const auto claims = ran.document()["claims"];
+  ASSERT_EQ(claims.size(), 3u);
+  EXPECT_TRUE(claims[0]["gain"].is_null());
+  EXPECT_TRUE(claims[0]["other_seeds"].empty());
+  EXPECT_EQ(claims[1]["better_than"], "recipes/float.toml");
+  EXPECT_NEAR(claims[1]["gain"].get<double>(), claims[1]["ours"].get<double>() - claims[0]["ours"].get<double>(), 1e-9);
+  EXPECT_EQ(claims[1]["holds"], true);
+  EXPECT_EQ(claims[2]["holds"], false);
+  ASSERT_EQ(claims[1]["other_seeds"].size(), 2u);
+  EXPECT_EQ(claims[1]["other_seeds"][0]["trained"], false) << "the first claim's run is read back";
+  EXPECT_EQ(claims[1]["other_seeds"][1]["run"], claims[0]["seeds"][1]["run"]);
+  EXPECT_NE(run("").out.find("at least 101 points above float"), std::string::npos);
 }
 
 TEST_F(Reproduce, AClaimThatDoesNotHoldIsExitCodeOne) {
@@ -123,7 +146,7 @@ TEST_F(Reproduce, AClaimThatDoesNotHoldIsExitCodeOne) {
   write("recipes/float.toml", std::string(training_recipe) + "learning_rate = 0.2\n");
   const Ran changed = run("tiny --threads 1");
   EXPECT_EQ(changed.code, 2);
-  EXPECT_NE(changed.err.find("runs/reproduce/tiny/1-seed1"), std::string::npos) << changed.err;
+  EXPECT_NE(changed.err.find("runs/reproduce/tiny/float-seed1"), std::string::npos) << changed.err;
 }
 
 TEST_F(Reproduce, ListsExperimentsAndNamesTheNearest) {
@@ -149,7 +172,18 @@ TEST_F(Reproduce, WrongExperimentsNameTheLine) {
   EXPECT_NE(refusal(claim("float", "expect = 'value'\natleast = 3")).find("did you mean 'at_least'?"),
             std::string::npos);
   EXPECT_NE(refusal(claim("float", "expect = 'value'")).find("needs at_most or at_least"), std::string::npos);
-  EXPECT_NE(refusal(claim("float", "expect = 'gain'\nat_least = 1")).find("allowed: drop, value"), std::string::npos);
+  EXPECT_NE(refusal(claim("float", "expect = 'growth'\nat_least = 1")).find("allowed: drop, value, gain"),
+            std::string::npos);
+  const std::string gain = "expect = 'gain'\nat_least = 1\n";
+  EXPECT_NE(refusal(claim("float", gain)).find("better_than is missing"), std::string::npos);
+  EXPECT_NE(refusal(claim("float", gain + "better_than = 'recipes/float.toml'")).find("own recipe"), std::string::npos);
+  EXPECT_NE(refusal(claim("float", "expect = 'value'\nat_least = 1\nbetter_than = 'recipes/w8a8.toml'"))
+                .find("is for expect = \"gain\""),
+            std::string::npos);
+  std::filesystem::create_directories(folder_ / "recipes/other");
+  write("recipes/other/float.toml", training_recipe);
+  EXPECT_NE(refusal(claim("float", gain + "better_than = 'recipes/other/float.toml'")).find("have the same name"),
+            std::string::npos);
   EXPECT_NE(refusal(claim("absent", "expect = 'drop'\nat_most = 1")).find("absent.toml"), std::string::npos);
   EXPECT_NE(refusal(claim("float", "expect = 'drop'\nat_most = 1\nseeds = []")).find("seeds"), std::string::npos);
   EXPECT_NE(refusal("").find("[[claim]]"), std::string::npos);
@@ -162,7 +196,11 @@ TEST(ReproduceOfTheSourceTree, EveryExperimentIsReadable) {
   const auto document = list.document();
   std::vector<std::string> papers;
   for (const auto& experiment : document["experiments"]) papers.push_back(experiment["paper"]);
-  EXPECT_EQ(papers, (std::vector<std::string>{"bnn", "dorefa", "uniform"}));
+  std::vector<std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(NNQ_SOURCE_DIR "/recipes/reproduce"))
+    files.push_back(entry.path().stem().string());
+  std::sort(files.begin(), files.end());
+  EXPECT_EQ(papers, files);
 }
 
 }  // namespace

@@ -202,6 +202,7 @@ TEST(Lower, PlanesNothingNeedsAreDropped) {
   const Compared got = compare(b, bits(8, 8));
   const Step& step = step_named(got.program, "conv1");
   EXPECT_EQ(step.weights.bits, 2);
+  EXPECT_EQ(step.weights.nominal_bits, 8);
   EXPECT_EQ(step.weights.offset, -4);
   EXPECT_EQ(step.weights.plane_scale, (std::vector<std::int32_t>{4, 8}));
   EXPECT_EQ(static_cast<std::int64_t>(step.weights.owned->size()), 2 * ((2 * 3 * 9 + 7) / 8));

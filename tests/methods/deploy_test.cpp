@@ -21,6 +21,7 @@ struct Setting {
   int weights, activations;
   bool adds = false;
   std::map<std::string, Attribute> parameters;
+  std::string activation_method;  // empty: the same, with the same parameters
 };
 
 Builder residual_network() {
@@ -35,13 +36,32 @@ Builder residual_network() {
   return b;
 }
 
+/// Every weight and code is an integer: sums are exact whatever their order, so every evaluator has the same bits.
+bool integer_valued(const Graph& graph) {
+  for (const Node& node : graph.nodes) {
+    if (node.is("Levels", kNnqDomain) || node.is("Codebook", kNnqDomain)) return false;
+    if (!node.is("BitPlanes", kNnqDomain)) continue;
+    for (const std::size_t input : {1, 2}) {
+      const at::Tensor scales = to_torch(graph.initializers.at(node.inputs[input]));
+      if (!scales.eq(scales.round()).all().item<bool>()) return false;
+    }
+  }
+  return true;
+}
+
+std::int64_t far_apart(const at::Tensor& got, const at::Tensor& want) {
+  return ((got - want).abs() > 2e-4 * (1 + want.abs())).sum().item<std::int64_t>();
+}
+
 class Deploy : public ::testing::TestWithParam<Setting> {};
 
 TEST_P(Deploy, FrozenGraphAgreesWithTheSimulation) {
   const Setting& s = GetParam();
   const Builder b = residual_network();
-  PlacementOptions options{{{"*", {s.method, s.weights, s.parameters}, {s.method, s.activations, s.parameters}, {}}},
-                           s.adds};
+  const bool same = s.activation_method.empty() || s.activation_method == s.method;
+  const QuantizerSpec activations{same ? s.method : s.activation_method, s.activations,
+                                  same ? s.parameters : std::map<std::string, Attribute>{}};
+  PlacementOptions options{{{"*", {s.method, s.weights, s.parameters}, activations, {}}}, s.adds};
   Executor executor(place_quantizers(b.graph, options), Executor::Options{});
   const at::Tensor batch = to_torch(b.feeds.at("x"));
   executor.calibrate({batch, batch * 0.5});
@@ -68,9 +88,8 @@ TEST_P(Deploy, FrozenGraphAgreesWithTheSimulation) {
   for (const std::string name : {"bn0", "bn1", "bn2", "bn3", "fc"}) {
     if (!deployed.contains(name)) continue;
     const at::Tensor got = to_torch(deployed.at(name)), want = simulated.at(name).contiguous();
-    const at::Tensor far = (got - want).abs() > 2e-4 * (1 + want.abs());
-    apart += far.sum().item<std::int64_t>();
-    compared += far.numel();
+    apart += far_apart(got, want);
+    compared += got.numel();
     if (name == "bn0") {
       EXPECT_EQ(apart, 0);
     }
@@ -78,35 +97,45 @@ TEST_P(Deploy, FrozenGraphAgreesWithTheSimulation) {
   EXPECT_GE(compared, 20);
   EXPECT_LE(apart, compared / 50) << to_text(frozen);
   const at::Tensor again = Executor(frozen, Executor::Options{}).forward({{"x", batch}}, false)[0].contiguous();
-  EXPECT_TRUE(at::equal(again, to_torch(deployed.at("fc")))) << "executor and interpreter on the frozen graph";
+  const at::Tensor interpreted = to_torch(deployed.at("fc"));
+  if (integer_valued(frozen)) {
+    EXPECT_TRUE(at::equal(again, interpreted)) << "executor and interpreter on the frozen graph";
+  } else {  // sums of real levels round; a code may tip over where a value lies within rounding of a threshold
+    EXPECT_LE(far_apart(again, interpreted), interpreted.numel() / 10) << "executor and interpreter";
+  }
   // Saved with its state and loaded again, it freezes to the same.
   Executor loaded(executor.graph(), Executor::Options{});
   EXPECT_EQ(to_text(loaded.frozen()), to_text(frozen));
   EXPECT_EQ(loaded.frozen().initializers, frozen.initializers);
 }
 
+bool serves(const Method& method, Role role, int bits) {
+  QuantizerContext context;
+  context.role = role;
+  context.bits = bits;
+  try {
+    method.make(context);
+  } catch (const Error&) {
+    return false;
+  }
+  return true;
+}
+
+/// Every method with both roles; one that has weights only together with uniform activations.
 std::vector<Setting> settings() {
   std::vector<Setting> all;
   for (const Method& method : all_methods())
     for (const int bits : {1, 2, 4, 8})
       for (const bool adds : {false, true}) {
-        QuantizerContext context;
-        context.bits = bits;
-        bool served = true;
-        for (const Role role : {Role::weight, Role::activation}) {
-          context.role = role;
-          try {
-            method.make(context);
-          } catch (const Error&) {
-            served = false;
-          }
-        }
-        if (served) all.push_back({method.info.id, bits, bits, adds, {}});
+        if (!serves(method, Role::weight, bits)) continue;
+        const bool both = serves(method, Role::activation, bits);
+        all.push_back({method.info.id, bits, both ? bits : 4, adds, {}, both ? method.info.id : "uniform"});
       }
-  all.push_back({"uniform", 4, 4, false, {{"symmetric", std::int64_t{0}}}});
-  all.push_back({"uniform", 4, 4, false, {{"per_channel", std::int64_t{0}}}});
-  all.push_back({"uniform", 4, 4, false, {{"learn", std::int64_t{0}}}});
-  all.push_back({"bnn", 1, 1, false, {{"shift_batch_norm", std::int64_t{1}}}});
+  all.push_back({"uniform", 4, 4, false, {{"symmetric", std::int64_t{0}}}, {}});
+  all.push_back({"uniform", 4, 4, false, {{"per_channel", std::int64_t{0}}}, {}});
+  all.push_back({"uniform", 4, 4, false, {{"learn", std::int64_t{0}}}, {}});
+  all.push_back({"alternating", 3, 3, false, {{"search", "greedy"}}, {}});
+  all.push_back({"bnn", 1, 1, false, {{"shift_batch_norm", std::int64_t{1}}}, {}});
   return all;
 }
 

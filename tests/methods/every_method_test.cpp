@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/generated/variable_factories.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include <algorithm>
 #include <cstring>
 #include <set>
 
@@ -211,20 +212,32 @@ class Activations : public ::testing::TestWithParam<Case> {
   std::unique_ptr<Quantizer> quantizer_;
 };
 
-/// What deploys: step * clamp(rint(x / scale), min, max), or step * sign(x).
+/// What deploys: step * clamp(rint((x - offset) / scale), min, max), step * sign(x), or the level of the last threshold
+/// that was passed.
 at::Tensor deployed(const ActivationCode& code, const at::Tensor& x) {
+  if (!code.thresholds.empty()) {
+    at::Tensor v = at::zeros(x.sizes(), at::kLong);
+    for (const float threshold : code.thresholds) v += x.ge(threshold).to(at::kLong);
+    return at::tensor(code.levels).index_select(0, v.flatten()).view(x.sizes());
+  }
   const at::Tensor v = code.sign ? at::where(x >= 0, at::ones({}), -at::ones({}))
-                                 : at::clamp(at::round(x / code.scale), code.min, code.max);
+                                 : at::clamp(at::round((x - code.offset) / code.scale), code.min, code.max);
   return v * code.step;
 }
 
-TEST_P(Activations, ForwardIsStepTimesCode) {
+TEST_P(Activations, ForwardIsTheValueOfTheCode) {
   const at::Tensor y = quantizer_->forward(x_, false);
   const ActivationCode code = quantizer_->activation_code();
   EXPECT_TRUE(at::equal(y, deployed(code, x_)));
   EXPECT_LE(code.max - code.min, (1 << GetParam().bits) - 1 + (code.sign ? 1 : 0));
   EXPECT_TRUE(code.min <= 0 && code.max >= 0);
   EXPECT_EQ(code.bits, GetParam().bits);
+  if (!code.thresholds.empty()) {
+    EXPECT_EQ(code.levels.size(), std::size_t{1} << code.bits);
+    EXPECT_EQ(code.thresholds.size(), code.levels.size() - 1);
+    EXPECT_TRUE(std::is_sorted(code.thresholds.begin(), code.thresholds.end()));
+    EXPECT_TRUE(std::is_sorted(code.levels.begin(), code.levels.end()));
+  }
   EXPECT_TRUE(at::equal(quantizer_->forward(x_, false), y));
 }
 

@@ -53,6 +53,10 @@ Graph own_operators(std::int64_t opset) {
   const std::string scale = graph.add_initializer("scale", Tensor::of<float>({1}, std::vector<float>{0.25F}));
   add("Quantize", {"x", scale}, {{"min", std::int64_t{-5}}, {"max", std::int64_t{6}}, {"bits", std::int64_t{4}}});
   add("Sign", {"x"}, {});
+  const std::string thresholds =
+      graph.add_initializer("thresholds", Tensor::of<float>({3}, std::vector<float>{-0.5F, 0.0F, 0.375F}));
+  add("Bucketize", {"x", thresholds}, {{"bits", std::int64_t{2}}});
+  add("Levels", {graph.outputs.back(), floats("levels", {4}, 1000, 0.001F)}, {});
   add("Affine", {"x", floats("a", {6}, 1000, 0.001F), floats("b", {6}, 1000, 0.001F)}, {});
   add("Affine", {"x", floats("a1", {1}, 1000, 0.001F), floats("b5", {5}, 1000, 0.001F)}, {{"axis", std::int64_t{-1}}});
   add("Quantizer", {"x", floats("state", {3}, 10, 1)},

@@ -239,6 +239,8 @@ std::map<std::string, Seed> layer_seeds() {
       {"DequantizeLinear", {{bytes({2, 4}), four, bytes({4})}, {{"axis", std::int64_t{1}}}}},
       {"PRelu", {{image, ramp({4, 1, 1})}, {}}},
       {"Quantize", {{image, f32({1}, {0.5F})}, {{"min", std::int64_t{0}}, {"max", std::int64_t{3}}}}},
+      {"Bucketize", {{image, f32({3}, {-1, 0, 1})}, {{"bits", std::int64_t{2}}}}},
+      {"Levels", {{f32({2, 2}, {0, 1, 3, 2}), four}, {}}},
       {"Affine", {{image, four, four}, {}}},
       {"BitPlanes", {{bytes({2, 2}), f32({2, 2}, {1, 2, 1, 2}), f32({2}, {-1, 0}), i64({2, 5})}, {}}},
       {"Codebook", {{bytes({1, 2}), f32({2, 2}, {1, 2, 3, 4}), i64({2, 5})}, {}}},

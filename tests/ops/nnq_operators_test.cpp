@@ -33,6 +33,24 @@ TEST(NnqOperators, SignOfZeroIsPlusOne) {
   EXPECT_EQ(own("Sign", {f32({5}, {0.0F, -0.0F, -1e-30F, 2, nan})})[0].to_float(), (Floats{1, 1, -1, 1, -1}));
 }
 
+TEST(NnqOperators, BucketizeCountsThresholdsReached) {
+  const float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
+  const Tensor x = f32({8}, {-1, 0, -0.0F, 0.4F, 0.5F, 7, nan, -inf});
+  EXPECT_EQ(own("Bucketize", {x, f32({3}, {0, 0.5F, 0.5F})}, {{"bits", std::int64_t{2}}})[0].to_float(),
+            (Floats{0, 1, 1, 1, 3, 3, 0, 0}));
+  // A list as long as the bits allow, and no longer; a matrix is no list.
+  EXPECT_NE(refusal("Bucketize", {x, f32({4}, {0, 1, 2, 3})}, {{"bits", std::int64_t{2}}}, 1, kNnqDomain), "");
+  EXPECT_NE(refusal("Bucketize", {x, f32({1, 3}, {0, 1, 2})}, {{"bits", std::int64_t{2}}}, 1, kNnqDomain), "");
+  EXPECT_NE(refusal("Bucketize", {x, f32({1}, {0})}, {{"bits", std::int64_t{9}}}, 1, kNnqDomain), "");
+}
+
+TEST(NnqOperators, LevelsLookUpAndRefuseCodesBeyondTheTable) {
+  EXPECT_EQ(own("Levels", {f32({2, 2}, {0, 3, 1, 2}), f32({4}, {-0.3F, 0, 0.7F, 9})})[0].to_float(),
+            (Floats{-0.3F, 9, 0, 0.7F}));
+  for (const float code : {4.0F, -1.0F, std::numeric_limits<float>::quiet_NaN()})
+    EXPECT_NE(refusal("Levels", {f32({1}, {code}), f32({4}, {0, 1, 2, 3})}, {}, 1, kNnqDomain), "") << code;
+}
+
 TEST(NnqOperators, AffineRoundsTwice) {
   // x * a = 1 + 2^-11 + 2^-24 rounds to 1 + 2^-11; a fused multiply-add would keep the 2^-24.
   const float x = 1 + 0x1p-12F;

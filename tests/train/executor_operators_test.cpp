@@ -55,6 +55,17 @@ std::vector<Case> unary_cases() {
                    false,
                    1,
                    kNnqDomain});
+  cases.push_back({"Bucketize",
+                   "Bucketize",
+                   {{3, 17}},
+                   {{"bits", std::int64_t{2}}},
+                   {floats({-0.4f, 0.1f, 0.3f})},
+                   -1,
+                   1,
+                   false,
+                   1,
+                   kNnqDomain});
+  cases.push_back({"Levels", "Levels", {{3, 17}}, {}, {floats({-0.4f, 0, 0.25f, 7})}, 0, 3.9f, false, 1, kNnqDomain});
   cases.push_back({"SignCodes", "Sign", {{3, 17}}, {}, {}, -1, 1, false, 1, kNnqDomain});
   return cases;
 }

@@ -175,6 +175,9 @@ TEST(Zoo, OptionsChangeTheNetworkAsTheySay) {
   };
   const std::string half = "Conv BatchNormalization Clip Conv MaxPool BatchNormalization Clip ";
   EXPECT_EQ(ops(bnn), half + half + half + "GlobalAveragePool Flatten Gemm BatchNormalization ");
+  const Graph given = build_zoo("vgg_small", {{"stage_channels", "8,16,24"}, {"depth", "1"}, {"fc", ""}});
+  EXPECT_EQ(given.initializers.at("conv3.weight").shape(), (Shape{24, 16, 3, 3}));
+  EXPECT_EQ(given.initializers.at("fc1.weight").shape(), (Shape{10, 24 * 4 * 4}));
   const Graph standard = build_zoo("vgg_small", {{"width", "0.05"},
                                                  {"size", "8"},
                                                  {"fc", ""},

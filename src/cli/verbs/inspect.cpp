@@ -62,6 +62,7 @@ class Inspect final : public Verb {
             {"parameters", row.parameters},
             {"macs", row.macs < 0 ? nlohmann::ordered_json() : nlohmann::ordered_json(row.macs)},
             {"weight_bits", row.weight_bits},
+            {"planes", row.planes},
             {"activation_bits", row.activation_bits},
             {"bytes", row.bytes},
             {"encoding", row.encoding},
@@ -69,6 +70,12 @@ class Inspect final : public Verb {
   }
 
   static std::string bits_text(int bits) { return bits == 0 ? "" : bits == 32 ? "float" : std::to_string(bits); }
+
+  /// "4 (3)": placed with 4 bits, of which 3 planes are enough for the weights there are.
+  static std::string weight_text(const LayerRow& row) {
+    const bool fewer = row.planes > 0 && row.planes != row.weight_bits && row.weight_bits != 32;
+    return bits_text(row.weight_bits) + (fewer ? " (" + std::to_string(row.planes) + ")" : "");
+  }
 
   static void print(const LoadedModel& model, const Inspection& found) {
     constexpr auto right = Table::Align::right;
@@ -82,7 +89,7 @@ class Inspect final : public Verb {
     for (const LayerRow& row : found.layers) {
       const std::string macs = row.macs < 0 ? "?" : row.macs == 0 ? "" : grouped(row.macs);
       table.row({row.name, row.op, shape_text(row), row.parameters == 0 ? "" : grouped(row.parameters), macs,
-                 bits_text(row.weight_bits), bits_text(row.activation_bits), row.bytes == 0 ? "" : grouped(row.bytes),
+                 weight_text(row), bits_text(row.activation_bits), row.bytes == 0 ? "" : grouped(row.bytes),
                  row.encoding, row.note});
     }
     table.rule();

@@ -18,25 +18,34 @@ ordered_json to_json(const Claim& claim) {
           {"published", claim.published},
           {"setting", claim.setting},
           {"recipe", claim.recipe.string()},
-          {"expect", claim.expect == Claim::Expect::drop ? "drop" : "value"},
+          {"expect", to_string(claim.expect)},
+          {"better_than", claim.better_than.empty() ? ordered_json(nullptr) : ordered_json(claim.better_than.string())},
           {"at_most", limit(claim.at_most)},
           {"at_least", limit(claim.at_least)}};
+}
+
+ordered_json to_json(const std::vector<SeedResult>& seeds) {
+  ordered_json rows = ordered_json::array();
+  for (const SeedResult& seed : seeds) {
+    rows.push_back({{"seed", seed.seed},
+                    {"value", seed.value},
+                    {"drop", seed.has_drop ? ordered_json(seed.drop) : ordered_json(nullptr)},
+                    {"run", seed.run.string()},
+                    {"trained", seed.trained}});
+  }
+  return rows;
 }
 
 ordered_json to_json(const Claim& claim, const ClaimResult& result) {
   ordered_json row = to_json(claim);
   row["ours"] = result.value;
   row["drop"] = result.has_drop ? ordered_json(result.drop) : ordered_json(nullptr);
+  const bool gain = claim.expect == Claim::Expect::gain;
+  row["gain"] = gain ? ordered_json(result.value - result.other_value) : ordered_json(nullptr);
   row["spread"] = result.seeds.size() > 1 ? ordered_json(result.spread) : ordered_json(nullptr);
   row["holds"] = result.holds;
-  row["seeds"] = ordered_json::array();
-  for (const SeedResult& seed : result.seeds) {
-    row["seeds"].push_back({{"seed", seed.seed},
-                            {"value", seed.value},
-                            {"drop", seed.has_drop ? ordered_json(seed.drop) : ordered_json(nullptr)},
-                            {"run", seed.run.string()},
-                            {"trained", seed.trained}});
-  }
+  row["seeds"] = to_json(result.seeds);
+  row["other_seeds"] = to_json(result.others);
   return row;
 }
 
@@ -93,17 +102,18 @@ class Reproduce final : public Verb {
                    {"published"},
                    {"ours", Table::Align::right},
                    {"drop vs float", Table::Align::right},
+                   {"gain", Table::Align::right},
                    {"spread", Table::Align::right},
                    {"expected"},
                    {"holds"}});
-      for (std::size_t i = 0; i < experiment.claims.size() && !interrupted_; ++i) {
-        const Claim& claim = experiment.claims[i];
+      for (const Claim& claim : experiment.claims) {
         ClaimResult result;
-        interrupted_ = !reproduce_claim(experiment.paper, i + 1, claim, threads_, result);
+        interrupted_ = !reproduce_claim(experiment.paper, claim, threads_, result);
         if (interrupted_) break;
         all_hold = all_hold && result.holds;
         claims.push_back(to_json(claim, result));
         table.row({claim.claim, claim.published, fixed(result.value, 2), result.has_drop ? fixed(result.drop, 2) : "",
+                   claim.expect == Claim::Expect::gain ? fixed(result.value - result.other_value, 2) : "",
                    result.seeds.size() > 1 ? fixed(result.spread, 2) : "one seed", claim.expected(),
                    result.holds ? "yes" : "NO"});
       }

@@ -1,4 +1,6 @@
 // nnq's own operators of the deployable form (docs/quantized-graph.md): the same IEEE operations as the reference.
+#include <algorithm>
+
 #include "train/ap2.h"
 #include "train/element_loops.h"
 #include "train/shift_batch_norm.h"
@@ -21,6 +23,37 @@ Kernel quantize(const Build& build) {
 
 Kernel sign(const Build&) {
   return one_output([](const Args& args) { return map_floats(args[0].detach(), sign_codes); });
+}
+
+/// The number of thresholds t with x >= t.
+Kernel bucketize(const Build&) {
+  return one_output([](const Args& args) {
+    const at::Tensor x = args[0].detach(), thresholds = args[1].detach().contiguous();
+    NNQ_CHECK(x.scalar_type() == at::kFloat && thresholds.scalar_type() == at::kFloat && thresholds.dim() == 1,
+              "Bucketize takes float32 values and a list of thresholds");
+    return map_floats(x, [t = thresholds.data_ptr<float>(), levels = thresholds.numel()](const float* in, float* out,
+                                                                                         std::int64_t n) {
+      std::fill(out, out + n, 0.0f);
+      for (std::int64_t l = 0; l < levels; ++l) {
+        for (std::int64_t i = 0; i < n; ++i) out[i] += in[i] >= t[l] ? 1.0f : 0.0f;
+      }
+    });
+  });
+}
+
+/// table[c].
+Kernel levels(const Build&) {
+  return one_output([](const Args& args) {
+    const at::Tensor codes = args[0].detach(), table = args[1].detach().contiguous();
+    NNQ_CHECK(codes.scalar_type() == at::kFloat && table.scalar_type() == at::kFloat && table.dim() == 1,
+              "Levels takes float32 codes and a table");
+    NNQ_CHECK(codes.numel() == 0 ||
+                  (codes.min().item<float>() >= 0 && codes.max().item<float>() < static_cast<float>(table.numel())),
+              "Levels has codes without a level");
+    return map_floats(codes, [t = table.data_ptr<float>()](const float* in, float* out, std::int64_t n) {
+      for (std::int64_t i = 0; i < n; ++i) out[i] = t[static_cast<std::int64_t>(in[i])];
+    });
+  });
 }
 
 /// y = round(round(x * a[c]) + b[c]).
@@ -64,6 +97,8 @@ Kernel shift_normalization(const Build& build) {
 NNQ_TRAIN_OPS(quantized) {
   add("Quantize", quantize, kNnqDomain);
   add("Sign", sign, kNnqDomain);
+  add("Bucketize", bucketize, kNnqDomain);
+  add("Levels", levels, kNnqDomain);
   add("Affine", affine, kNnqDomain);
   add("ShiftBatchNormalization", shift_normalization, kNnqDomain);
 }

@@ -1,0 +1,28 @@
+#include "kernels/planes/planes.h"
+
+namespace nnq {
+namespace {
+
+constexpr PlaneKernel table[] = {
+#if defined(__x86_64__)
+    {Isa::avx512, "planes_vpopcnt_avx512", avx512::plane_counts},
+    {Isa::avx2, "planes_pshufb_avx2", avx2::plane_counts},
+#endif
+    {Isa::portable, "planes_popcount_portable", portable::plane_counts},
+};
+
+}  // namespace
+
+const PlaneKernel* plane_table(std::size_t& rows) {
+  rows = sizeof(table) / sizeof(table[0]);
+  return table;
+}
+
+const PlaneKernel& plane_kernel(Isa isa) {
+  for (const PlaneKernel& row : table) {
+    if (row.isa <= isa) return row;
+  }
+  return table[sizeof(table) / sizeof(table[0]) - 1];
+}
+
+}  // namespace nnq

@@ -1,0 +1,52 @@
+// How layers on bit planes lie in memory: codes as one row of bits a plane, weights in the kernel's panels.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "runtime/plan.h"
+
+namespace nnq {
+
+/// Where the inputs of an output position are. A fully connected layer on an image is a convolution with a kernel of
+/// the image's size.
+struct PlaneGeometry {
+  std::int64_t n = 0, in_h = 1, in_w = 1, in_c = 1, out_h = 1, out_w = 1, groups = 1;
+  Window window;
+
+  PlaneGeometry(const Slot& in, const Slot& out, const Step& step);
+  std::int64_t taps() const { return window.kernel_h * window.kernel_w; }
+  std::int64_t positions() const { return n * out_h * out_w; }
+  std::int64_t inputs() const { return n * in_h * in_w; }
+  std::int64_t group_in() const { return in_c / groups; }
+  /// Bytes of a plane's bits of one group at one input position.
+  std::int64_t group_bytes() const { return (group_in() + 7) / 8; }
+  std::int64_t position_bytes() const { return groups * group_bytes(); }
+  /// 64-bit words of a plane's bits of one group at all taps.
+  std::int64_t words() const { return (taps() * group_bytes() + 7) / 8; }
+  /// Input position of a tap of an output position; -1 outside.
+  std::int64_t source(std::int64_t position, std::int64_t tap) const;
+};
+
+/// Turns codes of a range of input positions into planes: bit q of patterns[code - min] goes to plane q, one byte for
+/// eight channels, each group from a byte of its own.
+class PlanePacker {
+ public:
+  PlanePacker(const PlaneGeometry& geometry, const RealPlanes& planes);
+  /// to: plane q at q * inputs * position_bytes.
+  void pack(const std::uint8_t* codes, std::int64_t first, std::int64_t count, std::uint8_t* to) const;
+  std::size_t bytes() const;
+
+ private:
+  const PlaneGeometry& geometry_;
+  int planes_;
+  std::array<std::uint8_t, 256> patterns_ = {};
+};
+
+/// The weights of all groups for the kernel: [group][panel][plane][word][8].
+std::vector<std::uint64_t> plane_panels(const PlaneGeometry& geometry, const Step& step);
+/// Set weight bits: [plane][tap][output channel].
+std::vector<std::int32_t> plane_tap_counts(const PlaneGeometry& geometry, const Step& step);
+
+}  // namespace nnq
