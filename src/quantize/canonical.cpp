@@ -51,8 +51,8 @@ std::pair<std::string, std::size_t> put_rows_first(Graph& graph, const std::stri
   const std::string weight = graph.nodes[at].inputs[input];
   const Tensor* stored = graph.initializer(weight);
   const bool recurrent = is_recurrent(graph.nodes[at]), matmul = graph.nodes[at].is("MatMul");
-  const bool fits = stored != nullptr && ((recurrent && stored->rank() == 3 && stored->shape()[0] == 1) ||
-                                          (matmul && stored->rank() == 2));
+  const bool fits = stored != nullptr &&
+                    ((recurrent && stored->rank() == 3 && stored->shape()[0] == 1) || (matmul && stored->rank() == 2));
   if (!fits || graph.is_output(weight) || graph.consumers(weight).size() != 1) return {name, input};
   Node back;
   back.name = graph.fresh(weight + ".back");

@@ -9,7 +9,8 @@ namespace nnq {
 namespace {
 
 bool is_recurrent(const Node& node) {
-  return node.domain.empty() && (node.op == "LSTM" || node.op == "GRU" || node.op == "RNN");
+  const bool gated = node.op == "LSTM" || node.op == "GRU";
+  return node.domain.empty() ? gated || node.op == "RNN" : node.domain == kNnqDomain && gated;
 }
 
 /// The batch dimension of what the network reads: [T, N].

@@ -8,7 +8,8 @@ namespace {
 constexpr const char* kStem = "recurrent_dropout";
 
 bool is_recurrent(const Node& node) {
-  return node.domain.empty() && (node.op == "LSTM" || node.op == "GRU" || node.op == "RNN");
+  const bool gated = node.op == "LSTM" || node.op == "GRU";
+  return node.domain.empty() ? gated || node.op == "RNN" : node.domain == kNnqDomain && gated;
 }
 
 /// Whether `value` comes out of a recurrent layer, perhaps in another shape.
