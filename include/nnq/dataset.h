@@ -42,14 +42,11 @@ struct Augmentation {
   bool flip = false;  // horizontal, probability 1/2
 };
 
-enum class DataKind { images, text };
-
 /// A registered data set (file src/data/sets/<name>.cpp): how to find it and how to read it.
 struct DatasetInfo {
-  std::string name;                  // "fashion_mnist"
-  std::string description;           // one line
-  std::string package;               // Debian package that has it, or empty
-  DataKind kind = DataKind::images;  // text: a corpus, read with load_text()
+  std::string name;         // "fashion_mnist"
+  std::string description;  // one line
+  std::string package;      // Debian package that has it, or empty
 };
 std::vector<DatasetInfo> all_datasets();
 /// Directories searched, in order: NNQ_DATA entries, ~/.cache/nnq/data, /usr/share/datasets.
@@ -95,33 +92,11 @@ class BatchLoader {
 
 /// Tokens of a text corpus with its vocabulary; words (one sentence a line, "<eos>" appended) or characters.
 struct Corpus {
-  std::vector<std::int32_t> tokens = {};
-  std::vector<std::string> vocabulary = {};
-  bool characters = false;
-  std::uint64_t hash = 0;   // of the files' contents, for the run's record
-  std::string source = {};  // where it was found, for messages
+  std::vector<std::int32_t> tokens;
+  std::vector<std::string> vocabulary;
 };
 /// Reads UTF-8 text. With a vocabulary given, unknown words map to "<unk>" (error if it has none).
 Corpus load_corpus(const std::filesystem::path& file, bool characters, const std::vector<std::string>& vocabulary = {});
-
-/// Whether `spec` names text: a registered corpus ("ptb"), "text:FILE" (words) or "chars:FILE" (characters).
-bool is_text(const std::string& spec);
-/// One split of a corpus. The vocabulary is that of its training split: all of it, or with `words` > 0 the most
-/// frequent words and "<unk>", `words` tokens together. Files without splits of their own are cut 90 : 5 : 5 into
-/// training, validation and test. Throws nnq::Error when the text has fewer words than asked for, naming its file.
-Corpus load_text(const std::string& spec, Split split, std::int64_t words = 0);
-/// The same in the tokens of a vocabulary that exists, a model's: words it lacks are "<unk>". Throws nnq::Error naming
-/// the first unknown word when it has no "<unk>".
-Corpus load_text(const std::string& spec, Split split, const std::vector<std::string>& vocabulary);
-
-struct Perplexity {
-  double value = 0;        // exp of the mean negative log-likelihood of a token
-  std::int64_t count = 0;  // tokens predicted: all but the first
-};
-
-/// A vocabulary as the metadata entry nnq.vocabulary of a model: one token a line, backslash and line break escaped.
-std::string vocabulary_text(const std::vector<std::string>& vocabulary);
-std::vector<std::string> vocabulary_from_text(const std::string& text);
 
 /// NPY 1.0/2.0 files, C order (Fortran order is converted). Atomic write.
 Tensor load_npy(const std::filesystem::path& file);

@@ -55,7 +55,7 @@ struct CompressRequest {
   std::string data;
   double max_drop = 1.0;         // points of accuracy
   std::vector<float> mean, std;  // normalisation of the input; empty: from the model's metadata, else found by trying
-  int epochs = -1;               // fine-tuning budget: -1 = chosen from the bits; 0 = post-training only
+  int epochs = -1;        // fine-tuning budget: -1 = chosen from the bits; 0 = post-training only
   std::vector<std::string> overrides;
   std::filesystem::path run_directory;
   bool resume = false;
@@ -76,8 +76,6 @@ class TrainApi {
   virtual std::vector<Tensor> evaluate(
       const Graph& graph, const Tensor& input, int threads,
       const std::function<void(const std::string&, const Tensor&)>& observe = {}) const = 0;
-  /// Perplexity of a language model on LibTorch over the first `limit` tokens (0: all) of a text.
-  virtual Perplexity perplexity(const Graph& graph, const Corpus& text, std::int64_t limit, int threads) const = 0;
 };
 
 }  // namespace nnq

@@ -130,27 +130,18 @@ const ModelPort only_input(const LoadedModel& model) {
 
 }  // namespace
 
-std::string engine_for(const std::string& kind, const LoadedModel& model) {
+std::unique_ptr<Engine> make_engine(const std::string& kind, const LoadedModel& model, int threads) {
   const bool packed = model.packed != nullptr;
+  const int used = threads > 0 ? threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   std::string chosen = kind;
   if (kind == "auto") chosen = packed || !training_is_there() ? "program" : "torch";
   if (kind == "graph") chosen = packed ? "program" : training_is_there() ? "torch" : "interpreter";
   if (chosen == "torch" && packed)
     throw Error("a packed model does not run on LibTorch", model.file, "use --engine program or interpreter");
-  if (chosen != "torch" && chosen != "interpreter" && chosen != "program")
-    throw Error("there is no engine '" + kind + "'", {}, "known: auto, graph, torch, program, interpreter");
-  return chosen;
-}
-
-int threads_of(int threads) {
-  return threads > 0 ? threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-}
-
-std::unique_ptr<Engine> make_engine(const std::string& kind, const LoadedModel& model, int threads) {
-  const std::string chosen = engine_for(kind, model);
-  if (chosen == "torch") return std::make_unique<TorchEngine>(model, threads_of(threads));
+  if (chosen == "torch") return std::make_unique<TorchEngine>(model, used);
   if (chosen == "interpreter") return std::make_unique<InterpreterEngine>(model);
-  return std::make_unique<ProgramEngine>(model, threads_of(threads));
+  if (chosen == "program") return std::make_unique<ProgramEngine>(model, used);
+  throw Error("there is no engine '" + kind + "'", {}, "known: auto, graph, torch, program, interpreter");
 }
 
 Tensor make_batch(const LoadedModel& model, const Samples& samples, const Preprocessing& preprocessing,

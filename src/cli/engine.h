@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "cli/models.h"
-#include "data/perplexity.h"
 
 namespace nnq::cli {
 
@@ -23,15 +22,6 @@ class Engine {
   /// results are the same.
   virtual std::vector<Tensor> run(const Tensor& input, const Observer& observe = {}) = 0;
 };
-
-/// Perplexity of a language model on text, on the engine of this kind (as make_engine). `threads` 0: all cores. Throws
-/// nnq::Error naming the file when the model is no language model or has another vocabulary.
-Perplexity perplexity(const std::string& kind, const LoadedModel& model, const Corpus& text, std::int64_t limit,
-                      int threads);
-/// The engine that perplexity() and make_engine() choose for `kind`. Throws nnq::Error for a kind that does not fit.
-std::string engine_for(const std::string& kind, const LoadedModel& model);
-/// The split of a corpus in the vocabulary of the model, or in its own when the model does not say.
-Corpus text_for(const LoadedModel& model, const std::string& data, Split split);
 
 /// kind: "torch" (.onnx), "program" (packed runtime; .onnx is lowered), "interpreter" (reference, plain loops), or
 /// "auto": "program" for a .nnq; "torch" for an .onnx, or "program" in builds without the training library.

@@ -1,10 +1,14 @@
-// Language models on the engines: text instead of images, state carried from piece to piece.
-#include "cli/engine.h"
-#include "cli/training.h"
+#include "cli/text_engine.h"
+
+#include <algorithm>
+#include <functional>
+#include <thread>
+
 #include "data/carried_model.h"
+#include "data/perplexity.h"
 #include "nnq/error.h"
-#include "nnq/passes.h"
 #include "nnq/program.h"
+#include "nnq/recurrent.h"
 
 namespace nnq::cli {
 namespace {
@@ -14,8 +18,9 @@ using RunAll = std::function<std::vector<Tensor>(const std::vector<Tensor>& inpu
 /// The model on an engine that takes all inputs.
 RunAll runner(const std::string& engine, const LoadedModel& model, int threads) {
   if (engine == "program") {
+    const int used = threads > 0 ? threads : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
     std::shared_ptr<const Model> deployed = model.deployed();
-    std::shared_ptr<Session> session = make_session(deployed, threads, model.file);
+    std::shared_ptr<Session> session = make_session(deployed, used, model.file);
     return [deployed, session, file = model.file](const std::vector<Tensor>& inputs) {
       std::vector<Tensor> outputs;
       throw_if_error(session->run(inputs, outputs), file);
@@ -47,22 +52,25 @@ CarriedModel carried_model(const LoadedModel& model) {
 
 }  // namespace
 
-Corpus text_for(const LoadedModel& model, const std::string& data, Split split) {
+Text text_for(const LoadedModel& model, const std::string& data, Split split) {
   const auto it = model.metadata().find("nnq.vocabulary");
   return it == model.metadata().end() ? load_text(data, split)
                                       : load_text(data, split, vocabulary_from_text(it->second));
 }
 
-Perplexity perplexity(const std::string& kind, const LoadedModel& given, const Corpus& text, std::int64_t limit,
+std::string text_engine(const std::string& kind) {
+  if (kind == "auto" || kind == "program") return "program";
+  if (kind == "interpreter") return kind;
+  throw Error("text does not run on engine '" + kind + "'", {}, "known: auto, program, interpreter");
+}
+
+Perplexity perplexity(const std::string& kind, const LoadedModel& given, const Text& text, std::int64_t limit,
                       int threads) {
   LoadedModel model = given;
   if (!model.packed) model.graph = carry_state(std::move(model.graph));
-  const std::string engine = engine_for(kind, model);
-  const std::string title = "perplexity";
-  if (engine == "torch") return training().perplexity(model.graph, text, limit, threads);
   const CarriedModel carried = carried_model(model);
-  const RunAll run = runner(engine, model, threads);
-  return measure_perplexity(text, limit, title, [&](const Tensor& tokens, std::vector<Tensor>& state) {
+  const RunAll run = runner(text_engine(kind), model, threads);
+  return measure_perplexity(text, limit, "perplexity", [&](const Tensor& tokens, std::vector<Tensor>& state) {
     return carried.take(run(carried.inputs(tokens, state)), state);
   });
 }

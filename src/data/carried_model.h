@@ -11,7 +11,7 @@ namespace nnq {
 
 class CarriedModel {
  public:
-  /// Pairs of state inputs and outputs are those of the metadata (nnq/passes.h: carry_state). Throws nnq::Error
+  /// Pairs of state inputs and outputs are those of the metadata (nnq/recurrent.h). Throws nnq::Error
   /// (where: `where`) unless the model takes token numbers int64 [time, batch] and nothing else but state [1, N, H].
   CarriedModel(std::vector<GraphInput> inputs, std::vector<std::string> outputs,
                const std::map<std::string, std::string>& metadata, const std::string& where);

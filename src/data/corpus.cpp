@@ -11,8 +11,8 @@
 #include "core/random.h"
 #include "core/text.h"
 #include "data/registry.h"
-#include "nnq/dataset.h"
 #include "nnq/error.h"
+#include "nnq/text.h"
 
 namespace nnq {
 namespace {
@@ -48,16 +48,16 @@ std::vector<std::string> units(std::string_view text, bool characters) {
   return out;
 }
 
-struct Text {
+struct Content {
   std::vector<std::string> units;
   std::uint64_t hash = 0;
 };
 
-Text read_text(const std::filesystem::path& file, bool characters) {
+Content read_text(const std::filesystem::path& file, bool characters) {
   std::vector<std::byte> bytes;
   throw_if_error(try_read_file(file, std::size_t{2} << 30, bytes));
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  Text read{units(text, characters), hash64(text)};
+  Content read{units(text, characters), hash64(text)};
   if (read.units.empty()) throw Error("holds no text", file.string());
   return read;
 }
@@ -106,7 +106,7 @@ std::vector<std::int32_t> tokens_of(std::span<const std::string> units, const Wo
   return tokens;
 }
 
-std::span<const std::string> units_of(const Text& text, const data::TextPart& part) {
+std::span<const std::string> units_of(const Content& text, const data::TextPart& part) {
   const auto at = [&](double share) {
     return static_cast<std::size_t>(std::llround(share * static_cast<double>(text.units.size())));
   };
@@ -119,10 +119,10 @@ data::TextPart find_part(const std::string& spec, Split split) {
   if (spec.starts_with("text:")) return data::part_of_file(spec.substr(5), split, false);
   if (spec.starts_with("chars:")) return data::part_of_file(spec.substr(6), split, true);
   const data::Dataset* set = data::find_set(spec);
-  if (set == nullptr || set->info.kind != DataKind::text) {
+  if (set == nullptr || !set->text) {
     Words names;
     for (const DatasetInfo& info : all_datasets())
-      if (info.kind == DataKind::text) names.push_back(info.name);
+      if (is_text(info.name)) names.push_back(info.name);
     throw Error("there is no corpus '" + spec + "'", {}, suggestion(spec, names) + "; or text:FILE, chars:FILE");
   }
   return set->text(data::require_folder(*set), split);
@@ -130,7 +130,7 @@ data::TextPart find_part(const std::string& spec, Split split) {
 
 /// Characters come from the whole file: which ones exist is no secret of the test split. Words come from the training
 /// split, and <unk> is always among them, for the words of the other splits.
-Words vocabulary_of(const data::TextPart& train, const Text& text, std::int64_t words) {
+Words vocabulary_of(const data::TextPart& train, const Content& text, std::int64_t words) {
   const auto units = train.characters ? std::span<const std::string>(text.units) : units_of(text, train);
   Words all = distinct(units);
   if (!train.characters && std::find(all.begin(), all.end(), kUnknown) == all.end()) all.emplace_back(kUnknown);
@@ -152,29 +152,30 @@ data::TextPart data::part_of_file(const std::filesystem::path& file, Split split
 bool is_text(const std::string& spec) {
   if (spec.starts_with("text:") || spec.starts_with("chars:")) return true;
   const data::Dataset* set = data::find_set(spec);
-  return set != nullptr && set->info.kind == DataKind::text;
+  return set != nullptr && set->text != nullptr;
 }
 
 Corpus load_corpus(const std::filesystem::path& file, bool characters, const std::vector<std::string>& vocabulary) {
-  const Text text = read_text(file, characters);
-  Corpus corpus{.vocabulary = vocabulary.empty() ? distinct(text.units) : vocabulary,
-                .characters = characters,
-                .hash = text.hash,
-                .source = file.string()};
-  corpus.tokens = tokens_of(text.units, corpus.vocabulary, corpus.source);
+  const Content text = read_text(file, characters);
+  Corpus corpus;
+  corpus.vocabulary = vocabulary.empty() ? distinct(text.units) : vocabulary;
+  corpus.tokens = tokens_of(text.units, corpus.vocabulary, file.string());
   return corpus;
 }
 
-Corpus load_text(const std::string& spec, Split split, const std::vector<std::string>& vocabulary) {
+Text load_text(const std::string& spec, Split split, const std::vector<std::string>& vocabulary) {
   const data::TextPart part = find_part(spec, split);
-  const Text text = read_text(part.file, part.characters);
-  Corpus corpus{
-      .vocabulary = vocabulary, .characters = part.characters, .hash = text.hash, .source = part.file.string()};
-  corpus.tokens = tokens_of(units_of(text, part), vocabulary, corpus.source);
-  return corpus;
+  const Content content = read_text(part.file, part.characters);
+  Text text;
+  text.vocabulary = vocabulary;
+  text.characters = part.characters;
+  text.hash = content.hash;
+  text.source = part.file.string();
+  text.tokens = tokens_of(units_of(content, part), vocabulary, text.source);
+  return text;
 }
 
-Corpus load_text(const std::string& spec, Split split, std::int64_t words) {
+Text load_text(const std::string& spec, Split split, std::int64_t words) {
   const data::TextPart train = find_part(spec, Split::train);
   return load_text(spec, split, vocabulary_of(train, read_text(train.file, train.characters), words));
 }

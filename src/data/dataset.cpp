@@ -91,8 +91,9 @@ fs::path data::require_folder(const Dataset& set) {
   for (const fs::path& root : dataset_search_path())
     looked += (looked.empty() ? "" : ", ") + (root / set.folders.front()).string();
   throw Error("data set '" + set.info.name + "' was not found; looked for " + looked, {},
-              set.info.package.empty() ? "put it there or set NNQ_DATA"
-                                       : "apt-get install " + set.info.package + ", or set NNQ_DATA");
+              !set.hint.empty()          ? set.hint
+              : set.info.package.empty() ? "put it there or set NNQ_DATA"
+                                         : "apt-get install " + set.info.package + ", or set NNQ_DATA");
 }
 
 std::vector<DatasetInfo> all_datasets() {
@@ -131,7 +132,7 @@ Samples load_dataset(const std::string& spec, Split split) {
     throw Error("there is no data set '" + spec + "'", {},
                 suggestion(spec, names) + "; or images:FOLDER, npy:IMAGES,LABELS, text:FILE, chars:FILE");
   }
-  if (set->info.kind == DataKind::text)
+  if (set->text)
     throw Error("data set '" + spec + "' is text; here images are needed", {}, "language models read text");
   return set->load(data::require_folder(*set), split);
 }

@@ -17,7 +17,7 @@ double negative_log_likelihood(const float* row, std::int64_t count, std::int64_
   return std::log(sum) + static_cast<double>(most) - static_cast<double>(row[label]);
 }
 
-Perplexity measure_perplexity(const Corpus& corpus, std::int64_t limit, const std::string& title, const RunPiece& run,
+Perplexity measure_perplexity(const Text& corpus, std::int64_t limit, const std::string& title, const RunPiece& run,
                               std::int64_t piece) {
   const auto all = static_cast<std::int64_t>(corpus.tokens.size());
   const std::int64_t total = limit > 0 ? std::min(all, limit) : all;

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "nnq/dataset.h"
 #include "nnq/tensor.h"
+#include "nnq/text.h"
 
 namespace nnq {
 
@@ -17,7 +17,7 @@ using RunPiece = std::function<Tensor(const Tensor& tokens, std::vector<Tensor>&
 /// The whole text as one stream, `piece` tokens at a time, the state carried along: the value does not depend on piece.
 /// `limit` > 0: only so many tokens. Throws nnq::Error when the text has fewer than two tokens, the logits do not fit
 /// its vocabulary, or a logit is not finite. Progress titled `title`.
-Perplexity measure_perplexity(const Corpus& corpus, std::int64_t limit, const std::string& title, const RunPiece& run,
+Perplexity measure_perplexity(const Text& corpus, std::int64_t limit, const std::string& title, const RunPiece& run,
                               std::int64_t piece = 64);
 
 /// -log softmax(row)[label] in double.

@@ -26,6 +26,7 @@ struct Dataset {
   std::vector<std::string> must_hold;  // a folder counts when it holds one of these files
   std::function<Samples(const std::filesystem::path& folder, Split split)> load = {};   // images
   std::function<TextPart(const std::filesystem::path& folder, Split split)> text = {};  // corpora
+  std::string hint = {};  // how to get the set, when it takes more than a package
 };
 
 /// The registered set of this name, or nullptr.

@@ -58,7 +58,7 @@ double percent(std::int64_t part, std::size_t whole) {
 }
 
 /// Perplexity of the packed model on the test split, on nnq's runtime.
-Perplexity packed_perplexity(const std::filesystem::path& file, const Corpus& text) {
+Perplexity packed_perplexity(const std::filesystem::path& file, const Text& text) {
   std::shared_ptr<const Model> model;
   throw_if_error(Model::load(file.string(), {}, model));
   std::unique_ptr<Session> session;
@@ -94,7 +94,7 @@ void finish(const RunState& state, RunResult& result) {
 }
 
 void measure_text(RunState& state, RunResult& result, ResultDetails& details) {
-  const Corpus text = test_text(state);
+  const Text text = test_text(state);
   result.metric = "perplexity";
   if (state.quantized)
     measure_float(

@@ -6,7 +6,7 @@
 #include "data/normalisation.h"
 #include "nnq/error.h"
 #include "nnq/onnx.h"
-#include "nnq/passes.h"
+#include "nnq/recurrent.h"
 #include "nnq/zoo.h"
 #include "recipe/runner.h"
 #include "train/run_graph.h"
@@ -114,9 +114,7 @@ std::unique_ptr<train::Task> make_task(const RunState& state) {
                                             state.preprocessing);
 }
 
-Corpus test_text(const RunState& state) {
-  return load_text(state.recipe.data, Split::test, state.text_train.vocabulary);
-}
+Text test_text(const RunState& state) { return load_text(state.recipe.data, Split::test, state.text_train.vocabulary); }
 
 double drop_of(const RunState& state, double reference, double value) {
   return state.text ? 100 * (value / reference - 1) : reference - value;

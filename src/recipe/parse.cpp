@@ -1,5 +1,6 @@
 
 #include "core/atomic_file.h"
+#include "nnq/text.h"
 #include "recipe/read_keys.h"
 #include "recipe/recipe.h"
 

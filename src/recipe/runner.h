@@ -26,9 +26,9 @@ struct RunState {
 
   Samples train, validation;  // validation is empty without a held-out slice
   Preprocessing preprocessing;
-  bool text = false;                   // the data are a corpus: the next two instead of the samples above
-  Corpus text_train, text_validation;  // likewise
-  Graph graph;                         // float, or training form with quantizers
+  bool text = false;                 // the data are a corpus: the next two instead of the samples above
+  Text text_train, text_validation;  // likewise
+  Graph graph;                       // float, or training form with quantizers
   Graph reference;       // the float network before it was quantized (or as it is while nothing is quantized)
   bool trained = false;  // the float network came from a file or was trained: its accuracy means something
   bool quantized = false;
@@ -45,7 +45,7 @@ void load_inputs(RunState& state);
 /// What the trainer learns from; refers to the state.
 std::unique_ptr<train::Task> make_task(const RunState& state);
 /// The test split of a corpus in the run's vocabulary.
-Corpus test_text(const RunState& state);
+Text test_text(const RunState& state);
 /// How much worse `value` of the metric is than `reference`: points of accuracy, percent of perplexity.
 double drop_of(const RunState& state, double reference, double value);
 /// Runs stage `stage`; throws nnq::Error naming it.

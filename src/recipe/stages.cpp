@@ -11,6 +11,7 @@
 #include "nnq/onnx.h"
 #include "nnq/passes.h"
 #include "nnq/program.h"
+#include "nnq/recurrent.h"
 #include "recipe/runner.h"
 #include "train/run_graph.h"
 
@@ -103,9 +104,9 @@ void correct_biases_stage(RunState& state, const Stage& stage) {
 }
 
 void evaluate_text(RunState& state, const Stage& stage) {
-  const Corpus text = stage.split == "test"    ? test_text(state)
-                      : stage.split == "train" ? state.text_train
-                                               : state.text_validation;
+  const Text text = stage.split == "test"    ? test_text(state)
+                    : stage.split == "train" ? state.text_train
+                                             : state.text_validation;
   const double value = train::evaluate_perplexity(state.graph, text, "evaluating on " + stage.split).value;
   const std::size_t count = text.tokens.size() - 1;
   fmt::print(stderr, "{}: perplexity {:.3f} of {} tokens\n", stage.split, value, count);

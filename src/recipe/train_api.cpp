@@ -8,7 +8,6 @@
 #include "train/quantizer.h"
 #include "train/run_graph.h"
 #include "train/threads.h"
-#include "train/trainer.h"
 
 namespace nnq::recipe {
 namespace {
@@ -67,11 +66,6 @@ class Api final : public TrainApi {
                                const std::function<void(const std::string&, const Tensor&)>& observe) const override {
     train::set_threads(threads);
     return train::run_graph(graph, input, observe);
-  }
-
-  Perplexity perplexity(const Graph& graph, const Corpus& text, std::int64_t limit, int threads) const override {
-    train::set_threads(threads);
-    return train::evaluate_perplexity(graph, text, "perplexity", limit);
   }
 };
 

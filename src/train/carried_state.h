@@ -1,4 +1,4 @@
-// Carried state (nnq/passes.h: carry_state) on LibTorch.
+// Carried state (nnq/recurrent.h) on LibTorch.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "nnq/graph.h"
-#include "nnq/passes.h"
+#include "nnq/recurrent.h"
 
 namespace nnq::train {
 

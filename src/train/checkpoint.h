@@ -21,7 +21,7 @@ struct Checkpoint {
   std::int64_t correct = 0, seen = 0;
   double best_validation = -1;
   std::vector<EpochReport> history;
-  /// "model/<parameter>", "optimizer/<state>", "average/<parameter>", "best/<parameter>", "carried/<input>"
+  /// "model/<parameter>", "optimizer/<state>", "average/<parameter>", "best/<parameter>"
   std::map<std::string, Tensor> tensors;
 };
 

@@ -9,7 +9,7 @@
 #include "data/carried_model.h"
 #include "data/perplexity.h"
 #include "nnq/error.h"
-#include "nnq/passes.h"
+#include "nnq/recurrent.h"
 #include "train/executor.h"
 #include "train/loss.h"
 #include "train/trainer.h"
@@ -72,7 +72,7 @@ double evaluate_accuracy(const Graph& graph, const Samples& samples, const Prepr
   return 100 * static_cast<double>(correct) / static_cast<double>(count);
 }
 
-Perplexity evaluate_perplexity(const Graph& graph, const Corpus& corpus, const std::string& title, std::int64_t limit) {
+Perplexity evaluate_perplexity(const Graph& graph, const Text& corpus, const std::string& title, std::int64_t limit) {
   const at::NoGradGuard no_gradient;
   const Graph carrying = carry_state(graph);
   const CarriedModel carried(carrying.inputs, carrying.outputs, carrying.metadata, carrying.name);

@@ -8,6 +8,7 @@
 
 #include "nnq/dataset.h"
 #include "nnq/graph.h"
+#include "nnq/text.h"
 #include "train/trainer.h"
 
 namespace nnq::train {
@@ -67,7 +68,7 @@ class ImageTask final : public Task {
 /// references to the corpora.
 class TextTask final : public Task {
  public:
-  TextTask(const Corpus& train, const Corpus* validation) : train_(train), validation_(validation) {}
+  TextTask(const Text& train, const Text* validation) : train_(train), validation_(validation) {}
   Metric metric() const override { return Metric::perplexity; }
   std::map<std::string, std::string> describe(const TrainOptions& options) const override;
   std::unique_ptr<BatchSource> source(const TrainOptions& options) const override;
@@ -75,8 +76,8 @@ class TextTask final : public Task {
   double validate(const Graph& graph, const TrainOptions& options) const override;
 
  private:
-  const Corpus& train_;
-  const Corpus* validation_;
+  const Text& train_;
+  const Text* validation_;
 };
 
 }  // namespace nnq::train

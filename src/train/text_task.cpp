@@ -12,7 +12,7 @@ namespace {
 
 class Streams final : public BatchSource {
  public:
-  Streams(const Corpus& corpus, std::int64_t streams, std::int64_t unroll)
+  Streams(const Text& corpus, std::int64_t streams, std::int64_t unroll)
       : corpus_(corpus),
         streams_(streams),
         unroll_(unroll),
@@ -41,7 +41,7 @@ class Streams final : public BatchSource {
   }
 
  private:
-  const Corpus& corpus_;
+  const Text& corpus_;
   std::int64_t streams_, unroll_, length_, at_ = 0;
 };
 

@@ -11,6 +11,7 @@
 
 #include "nnq/dataset.h"
 #include "nnq/graph.h"
+#include "nnq/text.h"
 
 namespace nnq::train {
 
@@ -98,7 +99,7 @@ double evaluate_accuracy(const Graph& graph, const Samples& samples, const Prepr
 
 /// Perplexity a token on LibTorch: data/perplexity.h. State that the graph does not carry is made to (carry_state).
 /// `limit` > 0: of the first so many tokens.
-Perplexity evaluate_perplexity(const Graph& graph, const Corpus& corpus, const std::string& title,
+Perplexity evaluate_perplexity(const Graph& graph, const Text& corpus, const std::string& title,
                                std::int64_t limit = 0);
 
 }  // namespace nnq::train

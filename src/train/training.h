@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "nnq/passes.h"
+#include "nnq/recurrent.h"
 #include "train/checkpoint.h"
 #include "train/executor.h"
 #include "train/optimizer.h"

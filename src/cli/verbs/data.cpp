@@ -4,6 +4,7 @@
 #include "cli/verb.h"
 #include "nnq/dataset.h"
 #include "nnq/error.h"
+#include "nnq/text.h"
 
 namespace nnq::cli {
 namespace {
@@ -23,7 +24,7 @@ class Data final : public Verb {
     Table table({{"data set"}, {"kind"}, {"found"}, {"what it is"}});
     for (const DatasetInfo& info : all_datasets()) {
       const std::string found = find_dataset(info.name).string();
-      const std::string kind = info.kind == DataKind::text ? "text" : "images";
+      const std::string kind = is_text(info.name) ? "text" : "images";
       document["data_sets"].push_back({{"name", info.name},
                                        {"kind", kind},
                                        {"found", found},
@@ -71,7 +72,7 @@ class Data final : public Verb {
     Table table({{"split"}, {"tokens", Table::Align::right}, {"vocabulary", Table::Align::right}, {"hash"}, {"from"}});
     for (const auto& [split, label] : {std::pair{Split::train, "train"}, std::pair{Split::validation, "validation"},
                                        std::pair{Split::test, "test"}}) {
-      const Corpus corpus = load_text(wanted_, split);
+      const Text corpus = load_text(wanted_, split);
       const std::string hash = fmt::format("{:016x}", corpus.hash);
       document["splits"].push_back({{"split", label},
                                     {"count", corpus.tokens.size()},

@@ -6,6 +6,7 @@
 
 #include "cli/engine.h"
 #include "cli/table.h"
+#include "cli/text_engine.h"
 #include "cli/verb.h"
 #include "core/progress.h"
 #include "data/normalisation.h"
@@ -76,11 +77,11 @@ class Evaluate final : public Verb {
  private:
   int run_text(bool json, nlohmann::ordered_json& document) {
     const LoadedModel model = load_model(file_);
-    const Corpus text = text_for(model, data_, split_ == "validation" ? Split::validation : parse_split(split_));
+    const Text text = text_for(model, data_, split_ == "validation" ? Split::validation : parse_split(split_));
     const auto begin = std::chrono::steady_clock::now();
     const Perplexity measured = perplexity(engine_, model, text, limit_, threads_);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    const std::string engine = engine_for(engine_, model);
+    const std::string engine = text_engine(engine_);
     document["model"] = file_;
     document["data"] = data_;
     document["split"] = split_;

@@ -2,7 +2,7 @@
 
 // Penn Treebank as Mikolov prepared it for language models: 10,000 words, one sentence a line.
 NNQ_DATASET(ptb) {
-  return {.info = {"ptb", "Penn Treebank, words, vocabulary 10,000", "", DataKind::text},
+  return {.info = {"ptb", "Penn Treebank, words, vocabulary 10,000", ""},
           .folders = {"ptb", "penn-treebank", "simple-examples/data"},
           .must_hold = {"ptb.train.txt"},
           .text = [](const std::filesystem::path& folder, Split split) -> TextPart {

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "nnq/error.h"
-#include "nnq/passes.h"
+#include "nnq/recurrent.h"
 
 namespace nnq {
 namespace {

@@ -1,6 +1,6 @@
 #include <set>
 
-#include "nnq/passes.h"
+#include "nnq/recurrent.h"
 
 namespace nnq {
 namespace {
