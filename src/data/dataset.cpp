@@ -32,13 +32,6 @@ const std::vector<data::Dataset>& registry() {
   return sets;
 }
 
-const data::Dataset* find_set(const std::string& name) {
-  for (const data::Dataset& set : registry()) {
-    if (set.info.name == name) return &set;
-  }
-  return nullptr;
-}
-
 fs::path folder_of(const data::Dataset& set) {
   std::error_code ignored;
   for (const fs::path& root : dataset_search_path()) {
@@ -84,6 +77,25 @@ Samples from_npy(const std::string& spec) {
 
 }  // namespace
 
+const data::Dataset* data::find_set(const std::string& name) {
+  for (const data::Dataset& set : registry()) {
+    if (set.info.name == name) return &set;
+  }
+  return nullptr;
+}
+
+fs::path data::require_folder(const Dataset& set) {
+  fs::path folder = folder_of(set);
+  if (!folder.empty()) return folder;
+  std::string looked;
+  for (const fs::path& root : dataset_search_path())
+    looked += (looked.empty() ? "" : ", ") + (root / set.folders.front()).string();
+  throw Error("data set '" + set.info.name + "' was not found; looked for " + looked, {},
+              !set.hint.empty()          ? set.hint
+              : set.info.package.empty() ? "put it there or set NNQ_DATA"
+                                         : "apt-get install " + set.info.package + ", or set NNQ_DATA");
+}
+
 std::vector<DatasetInfo> all_datasets() {
   std::vector<DatasetInfo> infos;
   for (const data::Dataset& set : registry()) infos.push_back(set.info);
@@ -106,30 +118,23 @@ std::vector<fs::path> dataset_search_path() {
 }
 
 fs::path find_dataset(const std::string& name) {
-  const data::Dataset* set = find_set(name);
+  const data::Dataset* set = data::find_set(name);
   return set == nullptr ? fs::path() : folder_of(*set);
 }
 
 Samples load_dataset(const std::string& spec, Split split) {
   if (spec.starts_with("images:")) return data::samples_from_folders(spec.substr(7), split);
   if (spec.starts_with("npy:")) return from_npy(spec.substr(4));
-  const data::Dataset* set = find_set(spec);
+  const data::Dataset* set = data::find_set(spec);
   if (set == nullptr) {
     std::vector<std::string> names;
     for (const data::Dataset& s : registry()) names.push_back(s.info.name);
     throw Error("there is no data set '" + spec + "'", {},
-                suggestion(spec, names) + "; or images:FOLDER, npy:IMAGES,LABELS");
+                suggestion(spec, names) + "; or images:FOLDER, npy:IMAGES,LABELS, text:FILE, chars:FILE");
   }
-  const fs::path folder = folder_of(*set);
-  if (folder.empty()) {
-    std::string looked;
-    for (const fs::path& root : dataset_search_path())
-      looked += (looked.empty() ? "" : ", ") + (root / set->folders.front()).string();
-    throw Error("data set '" + spec + "' was not found; looked for " + looked, {},
-                set->info.package.empty() ? "put it there or set NNQ_DATA"
-                                          : "apt-get install " + set->info.package + ", or set NNQ_DATA");
-  }
-  return set->load(folder, split);
+  if (set->text)
+    throw Error("data set '" + spec + "' is text; here images are needed", {}, "language models read text");
+  return set->load(data::require_folder(*set), split);
 }
 
 Samples split_off(Samples& train, std::int64_t count, std::uint64_t seed) {

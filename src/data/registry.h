@@ -10,12 +10,29 @@
 
 namespace nnq::data {
 
+/// Where the text of one split of a corpus stands: a share of a file's tokens.
+struct TextPart {
+  std::filesystem::path file;
+  double begin = 0, end = 1;  // of the file's tokens
+  bool characters = false;
+};
+
+/// The part of a file without splits of its own: 90 : 5 : 5.
+TextPart part_of_file(const std::filesystem::path& file, Split split, bool characters);
+
 struct Dataset {
   DatasetInfo info;
   std::vector<std::string> folders;    // tried below each directory of the search path
   std::vector<std::string> must_hold;  // a folder counts when it holds one of these files
-  std::function<Samples(const std::filesystem::path& folder, Split split)> load;
+  std::function<Samples(const std::filesystem::path& folder, Split split)> load = {};   // images
+  std::function<TextPart(const std::filesystem::path& folder, Split split)> text = {};  // corpora
+  std::string hint = {};  // how to get the set, when it takes more than a package
 };
+
+/// The registered set of this name, or nullptr.
+const Dataset* find_set(const std::string& name);
+/// The folder of a set. Throws nnq::Error saying where it was looked for and how to get it.
+std::filesystem::path require_folder(const Dataset& set);
 
 /// Reads a whole file, through zlib when its name ends in .gz. Refuses more than `max_bytes` of content.
 std::vector<std::byte> read_maybe_gzip(const std::filesystem::path& file, std::size_t max_bytes);

@@ -7,6 +7,7 @@
 
 #include "ops/support/check.h"
 #include "ops/support/multiply.h"
+#include "pack/multibit.h"
 
 namespace nnq::ops {
 namespace {
@@ -73,6 +74,8 @@ struct Known {
   double alpha, beta;  // ONNX's defaults
 };
 
+constexpr std::int64_t kDefaultCycles = 2;  // the paper's T
+
 constexpr std::array<Known, 11> kKnown{{{"relu", Function::relu, false, false, 0, 0},
                                         {"tanh", Function::tanh, false, false, 0, 0},
                                         {"sigmoid", Function::sigmoid, false, false, 0, 0},
@@ -134,6 +137,16 @@ Status match(const InferContext& ctx, std::size_t i, std::initializer_list<Dim*>
   return {};
 }
 
+/// Attributes of a quantized state.
+Status check_state(const Node& node) {
+  if (node.domain != kNnqDomain) return {};
+  const std::int64_t bits = node.get_int("state_bits", 0), cycles = node.get_int("state_cycles", kDefaultCycles);
+  NNQ_REQUIRE(bits >= 1 && bits <= multibit::kMaxBits, title(node), ": state_bits must be 1 to ", multibit::kMaxBits,
+              ", got ", bits);
+  NNQ_REQUIRE(cycles >= 0 && cycles <= 100, title(node), ": state_cycles must be 0 to 100, got ", cycles);
+  return {};
+}
+
 Status infer_recurrent(InferContext& ctx) {
   const Node& node = ctx.node;
   const Cell cell = cell_of(node);
@@ -141,6 +154,7 @@ Status infer_recurrent(InferContext& ctx) {
   NNQ_TRY(direction_count(node, directions));
   std::vector<Activation> activations;
   NNQ_TRY(read_activations(node, cell, static_cast<std::size_t>(directions), activations));
+  NNQ_TRY(check_state(node));
   const std::int64_t layout = node.get_int("layout", 0);
   NNQ_REQUIRE(layout == 0 || layout == 1, title(node), ": layout must be 0 or 1, got ", layout);
   NNQ_REQUIRE(!node.has("clip") || node.get_float("clip", 0) >= 0, title(node), ": clip must not be negative");
@@ -186,6 +200,10 @@ struct Layer {
   // Doubles in the workspace.
   double *w = nullptr, *r = nullptr, *bias_w = nullptr, *bias_r = nullptr, *peephole = nullptr;
   double *x = nullptr, *h = nullptr, *c = nullptr, *gate = nullptr, *reset = nullptr;
+  double* seen = nullptr;  // the state as products and outputs see it: h itself where it is not quantized
+  int state_bits = 0, state_cycles = 0;
+  float* floats = nullptr;  // the state and its levels, 2 hidden
+  std::uint8_t* codes = nullptr;
 
   double limited(double v) const { return clip > 0 ? std::clamp(v, -clip, clip) : v; }
   double from_input(std::int64_t row) const { return dot(w + row * in, x, in) + bias_w[row]; }
@@ -194,24 +212,24 @@ struct Layer {
   }
 
   void step_rnn() const {
-    for (std::int64_t i = 0; i < hidden; ++i) gate[i] = act[0](limited(from_input(i) + from_state(i, h)));
+    for (std::int64_t i = 0; i < hidden; ++i) gate[i] = act[0](limited(from_input(i) + from_state(i, seen)));
     std::copy_n(gate, hidden, h);
   }
 
   void step_gru() const {  // gates z, r, h
-    for (std::int64_t i = 0; i < 2 * hidden; ++i) gate[i] = act[0](limited(from_input(i) + from_state(i, h)));
+    for (std::int64_t i = 0; i < 2 * hidden; ++i) gate[i] = act[0](limited(from_input(i) + from_state(i, seen)));
     const double* update = gate;
-    for (std::int64_t i = 0; i < hidden; ++i) reset[i] = gate[hidden + i] * h[i];
+    for (std::int64_t i = 0; i < hidden; ++i) reset[i] = gate[hidden + i] * seen[i];
     for (std::int64_t i = 0; i < hidden; ++i) {
       const std::int64_t row = 2 * hidden + i;
-      const double recurrent = linear_before_reset ? gate[hidden + i] * from_state(row, h) : from_state(row, reset);
+      const double recurrent = linear_before_reset ? gate[hidden + i] * from_state(row, seen) : from_state(row, reset);
       gate[row] = act[1](limited(from_input(row) + recurrent));
     }
     for (std::int64_t i = 0; i < hidden; ++i) h[i] = (1 - update[i]) * gate[2 * hidden + i] + update[i] * h[i];
   }
 
   void step_lstm() const {  // gates i, o, f, c; peepholes i, o, f
-    for (std::int64_t i = 0; i < 4 * hidden; ++i) gate[i] = from_input(i) + from_state(i, h);
+    for (std::int64_t i = 0; i < 4 * hidden; ++i) gate[i] = from_input(i) + from_state(i, seen);
     for (std::int64_t i = 0; i < hidden; ++i) {
       const double input = act[0](limited(gate[i] + peephole[i] * c[i]));
       const double forget =
@@ -221,6 +239,16 @@ struct Layer {
     }
   }
 
+  /// seen = the nearest sum of `state_bits` scaled vectors of signs that the method finds for h.
+  void quantize_state() const {
+    if (state_bits == 0) return;
+    std::array<float, multibit::kMaxBits> alpha{};
+    for (std::int64_t i = 0; i < hidden; ++i) floats[i] = static_cast<float>(h[i]);
+    multibit::decompose(floats, hidden, state_bits, multibit::Search::alternating, state_cycles, alpha.data(), codes,
+                        floats + hidden);
+    for (std::int64_t i = 0; i < hidden; ++i) seen[i] = static_cast<double>(floats[hidden + i]);
+  }
+
   void step() const {
     if (cell == Cell::lstm)
       step_lstm();
@@ -228,13 +256,15 @@ struct Layer {
       step_gru();
     else
       step_rnn();
+    quantize_state();
   }
 };
 
 struct Sizes {
   std::int64_t time = 0, batch = 0, in = 0, hidden = 0, gates = 0, directions = 1;
   bool batch_first = false;
-  std::size_t doubles() const { return static_cast<std::size_t>(gates * hidden * (in + hidden + 3) + in + 6 * hidden); }
+  /// Of the workspace: behind the layer's own, the seen state, two float vectors and the codes take 3 hidden at most.
+  std::size_t doubles() const { return static_cast<std::size_t>(gates * hidden * (in + hidden + 3) + in + 9 * hidden); }
 };
 
 Layer lay_out(const EvalContext& ctx, const Sizes& s, std::int64_t d, double* memory) {
@@ -258,6 +288,14 @@ Layer lay_out(const EvalContext& ctx, const Sizes& s, std::int64_t d, double* me
   l.h = take(s.hidden);
   l.c = take(s.hidden);
   l.reset = take(s.hidden);
+  l.seen = l.h;
+  if (ctx.node.domain == kNnqDomain) {
+    l.state_bits = static_cast<int>(ctx.node.get_int("state_bits", 0));
+    l.state_cycles = static_cast<int>(ctx.node.get_int("state_cycles", kDefaultCycles));
+    l.seen = take(s.hidden);
+    l.floats = reinterpret_cast<float*>(take(s.hidden));
+    l.codes = reinterpret_cast<std::uint8_t*>(take(s.hidden));
+  }
   const auto fill_from = [&](std::size_t i, std::int64_t offset, std::int64_t count, double* out) {
     if (ctx.has(i))
       load_doubles(ctx.input(i).dtype, ctx.input(i).data, offset, 1, count, out, 1);
@@ -291,6 +329,7 @@ void run_sequence(const EvalContext& ctx, const Sizes& s, const Layer& l, std::i
   };
   start(5, l.h);
   start(l.cell == Cell::lstm ? 6 : 99, l.c);
+  l.quantize_state();
   const TensorView* y = wanted(ctx, 0);
   const auto y_row = [&](std::int64_t t) {
     return (s.batch_first ? (b * s.time + t) * s.directions + d : (t * s.directions + d) * s.batch + b) * s.hidden;
@@ -300,7 +339,7 @@ void run_sequence(const EvalContext& ctx, const Sizes& s, const Layer& l, std::i
     load_doubles(ctx.input(0).dtype, ctx.input(0).data, (s.batch_first ? b * s.time + t : t * s.batch + b) * s.in, 1,
                  s.in, l.x, 1);
     l.step();
-    if (y != nullptr) store<double>(y->dtype, y->data, y_row(t), s.hidden, l.h);
+    if (y != nullptr) store<double>(y->dtype, y->data, y_row(t), s.hidden, l.seen);
   }
   if (const TensorView* h = wanted(ctx, 1)) store<double>(h->dtype, h->data, state_row(), s.hidden, l.h);
   if (const TensorView* c = wanted(ctx, 2)) store<double>(c->dtype, c->data, state_row(), s.hidden, l.c);
@@ -359,15 +398,18 @@ NNQ_OPS(recurrent) {
   const Formal value{kFloat, false, 0}, state{kFloat, true, 0}, lengths{only(DType::i32), true};
   const char* attributes =
       "activations:S activation_alpha:F activation_beta:F clip:f direction:s hidden_size:i layout:i "
-      "linear_before_reset:i input_forget:i";
-  const auto recurrent = [&](const char* name, std::vector<Formal> inputs, std::size_t outputs) {
+      "linear_before_reset:i input_forget:i state_bits:i state_cycles:i";
+  const auto recurrent = [&](const char* domain, const char* name, std::vector<Formal> inputs, std::size_t outputs) {
     Op op = define(name, {.inputs = std::move(inputs), .max_outputs = outputs, .attributes = attributes},
                    infer_recurrent, evaluate_recurrent);
+    op.domain = domain;
     op.macs = recurrent_macs;
     op.scratch = recurrent_scratch;
     add(std::move(op));
   };
-  recurrent("RNN", {value, value, value, state, lengths, state}, 2);
-  recurrent("GRU", {value, value, value, state, lengths, state}, 2);
-  recurrent("LSTM", {value, value, value, state, lengths, state, state, state}, 3);
+  recurrent("", "RNN", {value, value, value, state, lengths, state}, 2);
+  for (const char* domain : {"", kNnqDomain}) {
+    recurrent(domain, "GRU", {value, value, value, state, lengths, state}, 2);
+    recurrent(domain, "LSTM", {value, value, value, state, lengths, state, state, state}, 3);
+  }
 }

@@ -46,6 +46,37 @@ void put_output_channels_first(Graph& graph, Node& node, const std::map<std::str
   node.attributes["transB"] = std::int64_t{1};
 }
 
+std::pair<std::string, std::size_t> put_rows_first(Graph& graph, const std::string& name, std::size_t input) {
+  const auto at = static_cast<std::size_t>(find_node(graph, name));
+  const std::string weight = graph.nodes[at].inputs[input];
+  const Tensor* stored = graph.initializer(weight);
+  const bool recurrent = is_recurrent(graph.nodes[at]), matmul = graph.nodes[at].is("MatMul");
+  const bool fits = stored != nullptr &&
+                    ((recurrent && stored->rank() == 3 && stored->shape()[0] == 1) || (matmul && stored->rank() == 2));
+  if (!fits || graph.is_output(weight) || graph.consumers(weight).size() != 1) return {name, input};
+  Node back;
+  back.name = graph.fresh(weight + ".back");
+  back.outputs = {graph.fresh(weight + ".turned")};
+  if (matmul) {
+    graph.initializers[weight] = transposed(*stored);
+    back.op = "Transpose";
+    back.inputs = {weight};
+    back.attributes["perm"] = std::vector<std::int64_t>{1, 0};
+  } else {
+    graph.initializers[weight] = stored->reshaped({stored->shape()[1], stored->shape()[2]});
+    back.op = "Unsqueeze";
+    back.inputs = {weight};
+    if (graph.opset >= 13)
+      back.inputs.push_back(
+          graph.add_initializer(weight + ".axes", Tensor::of<std::int64_t>({1}, std::vector<std::int64_t>{0})));
+    else
+      back.attributes["axes"] = std::vector<std::int64_t>{0};
+  }
+  graph.nodes[at].inputs[input] = back.outputs[0];
+  graph.nodes.push_back(std::move(back));
+  return {graph.nodes.back().name, 0};
+}
+
 void use_shift_batch_norm(Graph& graph, const std::string& layer) {
   std::string value = graph.nodes[static_cast<std::size_t>(find_node(graph, layer))].outputs[0];
   for (;;) {

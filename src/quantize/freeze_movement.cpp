@@ -39,6 +39,7 @@ void Freezer::identity(const Node& node) {
 }
 
 void Freezer::move(const Node& node) {
+  if (weights_.contains(node.inputs[0])) return copy(node);  // rows of a weight turned back (canonical.h)
   const FormPtr x = form(node.inputs[0]);
   if (!x->per_channel()) return set(node, apply_to_codes(node));
   std::int64_t axis = -1;

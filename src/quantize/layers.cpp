@@ -10,18 +10,39 @@ bool is_quantizer(const Node& node, const char* role) {
   return node.is("Quantizer", kNnqDomain) && node.get_string("role", "") == role;
 }
 
-bool is_layer(const Graph& graph, const Node& node) {
+bool is_recurrent(const Node& node) {
+  return (node.domain.empty() || node.domain == kNnqDomain) && (node.op == "LSTM" || node.op == "GRU");
+}
+
+std::vector<std::size_t> weight_inputs(const Node& node) {
   static const std::set<std::string> operators{"Conv", "ConvTranspose", "Gemm", "MatMul"};
-  if (!node.domain.empty() || !operators.contains(node.op) || node.inputs.size() < 2 || node.outputs.empty())
-    return false;
-  const Tensor* weight = graph.initializer(node.inputs[1]);
-  if (weight == nullptr) {
-    const std::int64_t producer = graph.producer(node.inputs[1]);
-    if (producer < 0 || !is_quantizer(graph.nodes[static_cast<std::size_t>(producer)], "weight")) return false;
-    weight = graph.initializer(graph.nodes[static_cast<std::size_t>(producer)].inputs[0]);
+  if (is_recurrent(node)) return {1, 2};
+  if (node.domain.empty() && node.op == "Gather") return {0};
+  if (node.domain.empty() && operators.contains(node.op)) return {1};
+  return {};
+}
+
+const Tensor* weight_of(const Graph& graph, const Node& node, std::size_t input) {
+  if (input >= node.inputs.size()) return nullptr;
+  std::string value = node.inputs[input];
+  for (std::int64_t made = graph.producer(value); made >= 0; made = graph.producer(value)) {
+    const Node& maker = graph.nodes[static_cast<std::size_t>(made)];
+    const bool back = maker.is("Transpose") || maker.is("Unsqueeze");  // of rows (canonical.h)
+    if (!back && !is_quantizer(maker, "weight")) return nullptr;
+    value = maker.inputs[0];
   }
-  return weight != nullptr && weight->dtype() == DType::f32 && weight->rank() >= 2 &&
-         graph.initializer(node.inputs[0]) == nullptr;
+  const Tensor* weight = graph.initializer(value);
+  return weight != nullptr && weight->dtype() == DType::f32 && weight->rank() >= 2 ? weight : nullptr;
+}
+
+bool is_layer(const Graph& graph, const Node& node) {
+  const std::vector<std::size_t> weights = weight_inputs(node);
+  if (weights.empty() || node.outputs.empty()) return false;
+  for (const std::size_t input : weights)
+    if (weight_of(graph, node, input) == nullptr) return false;
+  const std::size_t data = weights[0] == 0 ? 1 : 0;
+  if (node.is("Gather") && (node.get_int("axis", 0) != 0 || weight_of(graph, node, 0)->rank() != 2)) return false;
+  return node.inputs.size() > data && graph.initializer(node.inputs[data]) == nullptr;
 }
 
 std::vector<std::size_t> layers_of(const Graph& graph) {

@@ -9,7 +9,15 @@
 
 namespace nnq::quantize {
 
-/// Conv, ConvTranspose, Gemm or MatMul whose second input is an initializer (or a Quantizer of one).
+/// LSTM or GRU, ONNX's or with a quantized state (domain ai.nnq).
+bool is_recurrent(const Node& node);
+/// The inputs that are weights: 1 of Conv, ConvTranspose, Gemm, MatMul; 1 and 2 of LSTM, GRU; 0 of Gather (a table of
+/// rows); none of other operators.
+std::vector<std::size_t> weight_inputs(const Node& node);
+/// The initializer behind such an input, perhaps behind a Quantizer and what turns its rows back; nullptr without one.
+const Tensor* weight_of(const Graph& graph, const Node& node, std::size_t input);
+
+/// A node whose weight_inputs() are initializers (or Quantizers of some) and whose data are not.
 bool is_layer(const Graph& graph, const Node& node);
 /// Indices of all layers, in graph order.
 std::vector<std::size_t> layers_of(const Graph& graph);

@@ -30,7 +30,7 @@ class Placer {
     }
     for (const std::string& name : names) {
       const LayerRule& rule = rules.at(name);
-      if (!rule.weights.method.empty()) place_weight(name, rule.weights);
+      if (!rule.weights.method.empty()) place_weights(name, rule.weights);
       if (!rule.activations.method.empty()) place_activation(name, rule.activations);
     }
     for (const std::string& name : names)
@@ -75,15 +75,46 @@ class Placer {
     return graph_.nodes.back().name;
   }
 
-  void place_weight(const std::string& layer, const QuantizerSpec& spec) {
-    const std::string weight = node(layer).inputs[1];
+  void place_weights(const std::string& layer, const QuantizerSpec& spec) {
+    const std::vector<std::size_t> inputs = weight_inputs(node(layer));
+    for (const std::size_t input : inputs) {
+      const std::string stem = inputs.size() == 1 ? layer : layer + (input == 1 ? ".W" : ".R");
+      place_weight(layer, input, stem + ".weight_quantizer", spec);
+    }
+  }
+
+  void place_weight(const std::string& layer, std::size_t input, const std::string& stem, const QuantizerSpec& spec) {
+    const std::string weight = node(layer).inputs[input];
     if (graph_.initializer(weight) == nullptr) return;  // has its quantizer
+    const auto [reader, slot] = put_rows_first(graph_, layer, input);
     const std::string key = key_of(weight, spec);
-    if (!made_.contains(key)) made_[key] = add_quantizer(layer + ".weight_quantizer", weight, spec, "weight", true);
-    node(layer).inputs[1] = node(made_[key]).outputs[0];
+    if (!made_.contains(key)) made_[key] = add_quantizer(stem, weight, spec, "weight", true);
+    node(reader).inputs[slot] = node(made_[key]).outputs[0];
+  }
+
+  /// The state of a recurrent layer is quantized inside it, at every step (docs/quantized-graph.md).
+  void place_state(const std::string& layer, const QuantizerSpec& spec) {
+    Node& recurrent = node(layer);
+    const std::string where = "layer '" + layer + "' (" + recurrent.op + ")";
+    NNQ_CHECK(spec.method == "alternating", "method '" + spec.method + "' cannot quantize a recurrent state", where,
+              "its activations take method \"alternating\", or \"float\"");
+    NNQ_CHECK(recurrent.get_string("direction", "forward") == "forward" && recurrent.get_int("layout", 0) == 0 &&
+                  !recurrent.has("activations") && !recurrent.has("clip") && !recurrent.has("input_forget") &&
+                  (recurrent.op != "GRU" || recurrent.get_int("linear_before_reset", 0) != 0) &&
+                  (recurrent.inputs.size() < 5 || recurrent.inputs[4].empty()) &&
+                  (recurrent.inputs.size() < 8 || recurrent.inputs[7].empty()),
+              "only plain forward layers take a quantized state", where,
+              "no peepholes, lengths, clip or other activations; a GRU with linear_before_reset = 1");
+    recurrent.domain = kNnqDomain;
+    recurrent.attributes["state_bits"] = std::int64_t{spec.bits};
+    for (const auto& [key, value] : spec.parameters) {
+      NNQ_CHECK(key == "cycles", "'" + key + "' is no parameter of a recurrent state", where, "known: cycles");
+      recurrent.attributes["state_cycles"] = value;
+    }
   }
 
   void place_activation(const std::string& layer, const QuantizerSpec& spec) {
+    if (is_recurrent(node(layer))) return place_state(layer, spec);
     std::string value = node(layer).inputs[0];
     if (!is_float(value) || is_quantized(value)) return;
     const bool image = is_graph_input(value);
@@ -164,7 +195,7 @@ class Placer {
   bool is_quantized(const std::string& value) const {
     const Node* made = producer(origin(value));
     if (made == nullptr) return false;
-    static const std::set<std::string> quantizers{"Quantize", "Sign", "Bucketize", "Levels"};
+    static const std::set<std::string> quantizers{"Quantize", "Sign", "Bucketize", "Levels", "LSTM", "GRU"};
     return is_quantizer(*made, "activation") || (made->domain == kNnqDomain && quantizers.contains(made->op));
   }
 

@@ -1,5 +1,6 @@
 
 #include "core/atomic_file.h"
+#include "nnq/text.h"
 #include "recipe/read_keys.h"
 #include "recipe/recipe.h"
 
@@ -154,6 +155,11 @@ void check_recipe(const Source& source, const Recipe& recipe) {
     throw Error(fmt::format("the name '{}' cannot name a folder", recipe.name), source.name,
                 "letters, digits, _, - and . are allowed; a recipe without a name has its file's");
   if (recipe.data.empty()) throw Error("a recipe needs data", source.name, "e.g. data = \"fashion_mnist\"");
+  const bool text = is_text(recipe.data);
+  if (text && recipe.min_value)
+    throw Error("min_value speaks of accuracy, but the data are text", source.name, "max_value limits perplexity");
+  if (!text && recipe.max_value)
+    throw Error("max_value speaks of perplexity, but the data are images", source.name, "min_value limits accuracy");
   const std::size_t means = recipe.preprocessing.mean.size(), stds = recipe.preprocessing.std.size();
   if (means == 0 || stds == 0 || (means != stds && means != 1 && stds != 1))
     throw Error(fmt::format("[input] has {} mean and {} std values", means, stds), source.name,

@@ -39,6 +39,7 @@ std::vector<StageKind> all_stage_kinds();
 struct Stage {
   StageKind kind = StageKind::train;
   train::TrainOptions train;    // train; seed and augmentation are those of the recipe
+  double dropout = 0;           // train: on the non-recurrent connections of recurrent layers
   double if_drop_above = -1;    // train: skipped unless validation accuracy fell by more than these points; < 0: never
   PlacementOptions placement;   // quantize
   bool fold_batch_norm = true;  // quantize: fold BatchNormalization into the layers before placing quantizers
@@ -57,14 +58,16 @@ struct Recipe {
   std::uint64_t seed = 1;
   std::string data;                               // data set spec (include/nnq/dataset.h)
   std::int64_t validation = 5000;                 // images held out of the training set; 0: none
-  std::int64_t limit = 0;                         // training images used; 0: all
+  std::int64_t limit = 0;                         // training images (text: tokens) used; 0: all
+  std::int64_t vocabulary = 0;                    // text: tokens kept, the others become <unk>; 0: all
   std::string zoo;                                // network of the zoo, or empty
   std::map<std::string, std::string> parameters;  // of the zoo network
   std::string file;                               // ONNX model, or empty; exactly one of zoo and file is set
   Preprocessing preprocessing;
   Augmentation augmentation;
   std::optional<double> min_value;  // required accuracy, percent
-  std::optional<double> max_drop;   // allowed loss of accuracy against the float model, points
+  std::optional<double> max_value;  // text: perplexity that must not be exceeded
+  std::optional<double> max_drop;   // allowed loss against the float model: points of accuracy, percent of perplexity
   std::vector<Stage> stages;
 };
 

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <charconv>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <map>
@@ -186,7 +187,7 @@ void RunDirectory::set_data_hash(std::uint64_t hash) {
   const ordered_json before = record["data_hash"], now = fmt::format("{:016x}", hash);
   if (before == now) return;
   if (!before.is_null())
-    throw Error("the run was begun with other data: its training images have changed", folder_.string(),
+    throw Error("the run was begun with other data: its training set has changed", folder_.string(),
                 "start a new run, without --resume");
   record["data_hash"] = now;
   write_file_atomically(folder_ / "run.json", dump(record, 2) + "\n");
@@ -218,7 +219,11 @@ void RunDirectory::add_record(std::size_t stage, const ordered_json& record) {
 }
 
 void RunDirectory::add_epoch(std::size_t stage, const train::EpochReport& report) {
-  ordered_json line = {{"epoch", report.epoch}, {"loss", report.loss}, {"train_accuracy", report.train_accuracy}};
+  ordered_json line = {{"epoch", report.epoch}, {"loss", report.loss}};
+  if (report.train_accuracy >= 0)
+    line["train_accuracy"] = report.train_accuracy;
+  else
+    line["train_perplexity"] = std::exp(report.loss);
   if (report.validation >= 0) line["validation"] = report.validation;
   line["learning_rate"] = report.learning_rate;
   line["seconds"] = report.seconds;

@@ -15,8 +15,9 @@ namespace {
 
 /// Why the network may be handed out: the recipe's [require].
 bool requirements_met(const Recipe& recipe, const RunState& state, const RunResult& result) {
-  if (recipe.min_value && result.value < *recipe.min_value) return false;
-  return !recipe.max_drop || !state.float_value || *state.float_value - result.value <= *recipe.max_drop;
+  if (recipe.min_value && !state.text && result.value < *recipe.min_value) return false;
+  if (recipe.max_value && state.text && result.value > *recipe.max_value) return false;
+  return !recipe.max_drop || !state.float_value || drop_of(state, *state.float_value, result.value) <= *recipe.max_drop;
 }
 
 RunOutcome outcome_of(const RunResult& result, const std::string& word) {

@@ -1,6 +1,7 @@
 // Runs a recipe: model and data in, stages in order, deployment and the final measurement.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -8,6 +9,7 @@
 #include "nnq/train_api.h"
 #include "recipe/recipe.h"
 #include "recipe/run_directory.h"
+#include "train/task.h"
 
 namespace nnq::recipe {
 
@@ -24,18 +26,28 @@ struct RunState {
 
   Samples train, validation;  // validation is empty without a held-out slice
   Preprocessing preprocessing;
-  Graph graph;           // float, or training form with quantizers
+  bool text = false;                 // the data are a corpus: the next two instead of the samples above
+  Text text_train, text_validation;  // likewise
+  Graph graph;                       // float, or training form with quantizers
   Graph reference;       // the float network before it was quantized (or as it is while nothing is quantized)
   bool trained = false;  // the float network came from a file or was trained: its accuracy means something
   bool quantized = false;
-  std::optional<double> float_value, float_validation;  // percent, on the test and on the validation split
+  std::optional<double> float_value, float_validation;  // the metric on the test and on the validation split
   bool interrupted = false;                             // a signal came; checkpoints are written
 
-  bool has_validation() const { return validation.images.defined() && validation.images.shape()[0] > 0; }
+  bool has_validation() const {
+    return text ? !text_validation.tokens.empty() : validation.images.defined() && validation.images.shape()[0] > 0;
+  }
 };
 
 /// Model, data and normalisation of a recipe. Throws nnq::Error.
 void load_inputs(RunState& state);
+/// What the trainer learns from; refers to the state.
+std::unique_ptr<train::Task> make_task(const RunState& state);
+/// The test split of a corpus in the run's vocabulary.
+Text test_text(const RunState& state);
+/// How much worse `value` of the metric is than `reference`: points of accuracy, percent of perplexity.
+double drop_of(const RunState& state, double reference, double value);
 /// Runs stage `stage`; throws nnq::Error naming it.
 void run_stage(RunState& state, const Stage& stage);
 /// Freezes, lowers, writes model.onnx and model.nnq, and measures the packed model on the whole test split.

@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "methods/compress/factorize.h"
@@ -11,6 +12,7 @@
 #include "nnq/onnx.h"
 #include "nnq/passes.h"
 #include "nnq/program.h"
+#include "nnq/recurrent.h"
 #include "quantize/rules.h"
 #include "recipe/runner.h"
 #include "train/change_bits.h"
@@ -28,23 +30,24 @@ std::filesystem::path checkpoints(const RunState& state) {
   return state.directory.file("checkpoints") / fmt::format("stage-{}", state.stage);
 }
 
-double validation_accuracy(const RunState& state, const Graph& graph, const std::string& title) {
+double validation_value(const RunState& state, const Graph& graph, const std::string& title) {
+  if (state.text) return train::evaluate_perplexity(graph, state.text_validation, title).value;
   return train::evaluate_accuracy(graph, state.validation, state.preprocessing, evaluation_batch, title);
 }
 
-/// Points of validation accuracy the network has lost so far against the float one.
+/// What the network has lost on the validation set so far against the float one (drop_of).
 double validation_drop(RunState& state) {
   NNQ_CHECK(state.has_validation(), "if_drop_above needs a held-out slice", "recipe", "set validation above 0");
-  if (!state.float_validation)
-    state.float_validation = validation_accuracy(state, state.reference, "float, validation");
-  return *state.float_validation - validation_accuracy(state, state.graph, "quantized, validation");
+  if (!state.float_validation) state.float_validation = validation_value(state, state.reference, "float, validation");
+  return drop_of(state, *state.float_validation, validation_value(state, state.graph, "quantized, validation"));
 }
 
 void train_stage(RunState& state, const Stage& stage) {
   if (stage.if_drop_above >= 0) {
     const double drop = validation_drop(state);
     const bool needed = drop > stage.if_drop_above;
-    fmt::print(stderr, "{:+.2f} points on the held-out images: {}\n", -drop,
+    fmt::print(stderr, "{:+.2f} {}: {}\n", -drop,
+               state.text ? "percent on the validation text" : "points on the held-out images",
                needed ? "fine-tuning" : "no fine-tuning needed");
     state.directory.add_record(state.stage, {{"event", "decision"}, {"drop", drop}, {"fine_tuning", needed}});
     if (!needed) return;
@@ -53,18 +56,18 @@ void train_stage(RunState& state, const Stage& stage) {
   options.seed = state.recipe.seed;
   options.augmentation = state.recipe.augmentation;
   const bool resume = state.resume && std::filesystem::exists(checkpoints(state));
+  if (stage.dropout > 0) state.graph = add_dropout(std::move(state.graph), static_cast<float>(stage.dropout));
   const train::TrainResult result = train::train_graph(
-      state.graph, state.train, state.has_validation() ? &state.validation : nullptr, state.preprocessing, options,
-      checkpoints(state), resume, [&](const train::EpochReport& report) {
+      state.graph, *make_task(state), options, checkpoints(state), resume, [&](const train::EpochReport& report) {
         state.directory.add_epoch(state.stage, report);
-        std::map<std::string, double> metrics = {{"loss", report.loss},
-                                                 {"train_accuracy", report.train_accuracy},
-                                                 {"learning_rate", report.learning_rate},
-                                                 {"seconds", report.seconds}};
+        std::map<std::string, double> metrics = {
+            {"loss", report.loss}, {"learning_rate", report.learning_rate}, {"seconds", report.seconds}};
+        if (report.train_accuracy >= 0) metrics["train_accuracy"] = report.train_accuracy;
+        if (report.train_accuracy < 0) metrics["train_perplexity"] = std::exp(report.loss);
         if (report.validation >= 0) metrics["validation"] = report.validation;
         state.store.add_epoch(state.run_id, static_cast<std::int64_t>(state.stage), report.epoch, metrics);
       });
-  state.graph = result.graph;
+  state.graph = stage.dropout > 0 ? remove_dropout(result.graph) : result.graph;
   state.interrupted = result.interrupted;
   state.trained = true;
   if (!state.quantized) state.reference = state.graph;
@@ -139,6 +142,8 @@ void mine_interactions_stage(RunState& state, const Stage& stage) {
 }
 
 void calibrate_stage(RunState& state, const Stage& stage) {
+  NNQ_CHECK(!state.text, "language models are not calibrated: their quantizers look at the values themselves",
+            "calibrate", "leave the stage out");
   NNQ_CHECK(state.quantized, "there is nothing to calibrate", "calibrate", "put a quantize stage before it");
   state.graph = train::calibrate_graph(state.graph, state.train, state.preprocessing, stage.images, state.recipe.seed);
 }
@@ -149,6 +154,7 @@ void equalize_stage(RunState& state, const Stage&) {
 }
 
 void correct_biases_stage(RunState& state, const Stage& stage) {
+  NNQ_CHECK(!state.text, "biases are corrected on images only", "correct_biases", "leave the stage out");
   NNQ_CHECK(state.quantized, "there is nothing to correct", "correct_biases", "put it behind calibrate");
   std::vector<std::int64_t> indices(static_cast<std::size_t>(std::min(stage.images, state.train.images.shape()[0])));
   std::iota(indices.begin(), indices.end(), 0);
@@ -158,9 +164,21 @@ void correct_biases_stage(RunState& state, const Stage& stage) {
       [&](const Graph& graph, const methods::Observe& observe) { train::run_graph(graph, batch, observe); });
 }
 
+void evaluate_text(RunState& state, const Stage& stage) {
+  const Text text = stage.split == "test"    ? test_text(state)
+                    : stage.split == "train" ? state.text_train
+                                             : state.text_validation;
+  const double value = train::evaluate_perplexity(state.graph, text, "evaluating on " + stage.split).value;
+  const std::size_t count = text.tokens.size() - 1;
+  fmt::print(stderr, "{}: perplexity {:.3f} of {} tokens\n", stage.split, value, count);
+  state.directory.add_record(state.stage,
+                             {{"event", "evaluate"}, {"split", stage.split}, {"perplexity", value}, {"count", count}});
+}
+
 void evaluate_stage(RunState& state, const Stage& stage) {
   NNQ_CHECK(stage.split != "validation" || state.has_validation(), "there is no held-out slice to evaluate on",
             "evaluate", "set validation above 0");
+  if (state.text) return evaluate_text(state, stage);
   const Samples test = stage.split == "test" ? load_dataset(state.recipe.data, Split::test) : Samples();
   const Samples& samples = stage.split == "test" ? test : stage.split == "train" ? state.train : state.validation;
   const double value = train::evaluate_accuracy(state.graph, samples, state.preprocessing, evaluation_batch,

@@ -38,6 +38,7 @@ std::vector<LayerRule> rules_of_wide_layers(const Graph& graph, const std::vecto
   std::vector<LayerRule> more;
   for (const std::size_t index : quantize::layers_of(graph)) {
     const Node& node = graph.nodes[index];
+    if (quantize::is_recurrent(node)) continue;  // not integer sums
     const auto found = resolved.find(node.name);
     const Tensor* weight = graph.initializer(node.inputs[1]);
     if (found == resolved.end() || weight == nullptr || weight->dtype() != DType::f32 || weight->count() == 0 ||

@@ -6,7 +6,10 @@
 
 #include "core/progress.h"
 #include "core/random.h"
+#include "data/carried_model.h"
+#include "data/perplexity.h"
 #include "nnq/error.h"
+#include "nnq/recurrent.h"
 #include "train/executor.h"
 #include "train/loss.h"
 #include "train/trainer.h"
@@ -67,6 +70,22 @@ double evaluate_accuracy(const Graph& graph, const Samples& samples, const Prepr
     progress.advance(classes.numel());
   }
   return 100 * static_cast<double>(correct) / static_cast<double>(count);
+}
+
+Perplexity evaluate_perplexity(const Graph& graph, const Text& corpus, const std::string& title, std::int64_t limit) {
+  const at::NoGradGuard no_gradient;
+  const Graph carrying = carry_state(graph);
+  const CarriedModel carried(carrying.inputs, carrying.outputs, carrying.metadata, carrying.name);
+  Executor executor(carrying, {});
+  const RunPiece run = [&](const Tensor& tokens, std::vector<Tensor>& state) {
+    const std::vector<Tensor> given = carried.inputs(tokens, state);
+    std::map<std::string, at::Tensor> inputs;
+    for (std::size_t i = 0; i < given.size(); ++i) inputs[carrying.inputs[i].name] = to_torch(given[i]);
+    std::vector<Tensor> outputs;
+    for (const at::Tensor& output : executor.forward(inputs, false)) outputs.push_back(from_torch(output));
+    return carried.take(outputs, state);
+  };
+  return measure_perplexity(corpus, limit, title, run);
 }
 
 }  // namespace nnq::train

@@ -1,6 +1,7 @@
 #include "train/loss.h"
 
 #include <ATen/ATen.h>
+#include <torch/autograd.h>
 
 #include <algorithm>
 #include <vector>
@@ -20,8 +21,12 @@ void check_loss(const std::string& kind, double label_smoothing) {
             "loss '" + kind + "'");
 }
 
-at::Tensor batch_loss(const std::string& kind, double label_smoothing, const at::Tensor& scores,
-                      const at::Tensor& labels) {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+void check_labels(const at::Tensor& scores, const at::Tensor& labels) {
   NNQ_CHECK(labels.numel() > 0 && labels.dim() == 1 && scores.dim() == 2 && scores.size(0) == labels.size(0),
             "scores of shape " + to_string(scores.sizes().vec()) + " do not go with " + std::to_string(labels.numel()) +
                 " labels");
@@ -29,6 +34,40 @@ at::Tensor batch_loss(const std::string& kind, double label_smoothing, const at:
   NNQ_CHECK(lowest >= 0 && highest < scores.size(1), "label " + std::to_string(lowest < 0 ? lowest : highest) +
                                                          " is beyond the network's " + std::to_string(scores.size(1)) +
                                                          " classes");
+}
+
+struct CrossEntropy : torch::autograd::Function<CrossEntropy> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& scores, const at::Tensor& labels) {
+    const at::Tensor log_share = at::log_softmax(scores, 1);
+    const at::Tensor loss = log_share.gather(1, labels.unsqueeze(1)).mean().neg();
+    context->save_for_backward({labels});
+    context->saved_data["log_share"] = log_share;  // written over by backward, which runs once
+    return loss;
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradient) {
+    const at::Tensor labels = context->get_saved_variables()[0];
+    const at::Tensor log_share = context->saved_data["log_share"].toTensor();
+    context->saved_data.erase("log_share");
+    const at::Tensor share = log_share.exp_();
+    auto* const values = share.data_ptr<float>();
+    const auto* const label = labels.data_ptr<std::int64_t>();
+    for (std::int64_t n = 0; n < labels.size(0); ++n) values[n * share.size(1) + label[n]] -= 1;
+    return {share.mul_(gradient[0].item<double>() / static_cast<double>(labels.size(0))), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor fused_cross_entropy(const at::Tensor& scores, const at::Tensor& labels) {
+  check_labels(scores, labels);
+  if (scores.scalar_type() != at::kFloat) return at::cross_entropy_loss(scores, labels);
+  return CrossEntropy::apply(scores.contiguous(), labels.contiguous());
+}
+
+at::Tensor batch_loss(const std::string& kind, double label_smoothing, const at::Tensor& scores,
+                      const at::Tensor& labels) {
+  check_labels(scores, labels);
   if (kind == "squared_hinge") {
     const at::Tensor targets = at::full_like(scores, -1).scatter_(1, labels.unsqueeze(1), 1);
     return at::relu(1 - targets.detach() * scores).square().mean();

@@ -19,6 +19,10 @@ void check_loss(const std::string& kind, double label_smoothing);
 at::Tensor batch_loss(const std::string& kind, double label_smoothing, const at::Tensor& scores,
                       const at::Tensor& labels);
 
+/// cross_entropy without smoothing for many classes (a vocabulary): the gradient is made in the memory of the forward
+/// pass, without the dense gradient of the likelihood.
+at::Tensor fused_cross_entropy(const at::Tensor& scores, const at::Tensor& labels);
+
 /// The first output of a network as [n, classes].
 at::Tensor class_scores(const at::Tensor& output);
 

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "nnq/error.h"
 #include "core/clones.h"
+#include "nnq/error.h"
 #include "train/element_loops.h"
 
 namespace nnq::train {

@@ -11,29 +11,24 @@
 #include "nnq/error.h"
 #include "train/checkpoint.h"
 #include "train/schedule.h"
+#include "train/task.h"
 #include "train/training.h"
 
 namespace nnq::train {
 namespace {
 
 /// Everything that changes the weights, except the number of epochs: a finished run may be made longer.
-std::map<std::string, std::string> describe_run(const Graph& graph, const Samples& samples, const Samples* validation,
-                                                const Preprocessing& preprocessing, const TrainOptions& o) {
-  const auto size = [](const Samples& s) { return s.images.defined() ? to_string(s.images.shape()) : "none"; };
+std::map<std::string, std::string> describe_run(const Graph& graph, const Task& task, const TrainOptions& o) {
   std::string names;  // structure and shapes, not values
   for (const auto& [name, tensor] : graph.initializers) names += name + to_string(tensor.shape()) + "\n";
   for (const Node& node : graph.nodes) names += node.name + " " + node.domain + " " + node.op + "\n";
-  std::string input;
-  for (const auto& [key, value] : preprocessing.to_metadata()) input += key + "=" + value + " ";
   std::string milestones;
   for (const std::int64_t m : o.schedule.milestones) milestones += std::to_string(m) + " ";
   const OptimizerOptions& p = o.optimizer;
   const ScheduleOptions& s = o.schedule;
-  std::map<std::string, std::string> run = {
+  std::map<std::string, std::string> run = task.describe(o);
+  run.insert({
       {"network", fmt::format("{:016x}", hash64(names))},
-      {"samples", fmt::format("{} {:016x}", size(samples), samples.hash)},
-      {"validation samples", validation == nullptr ? "none" : size(*validation)},
-      {"preprocessing", input},
       {"optimizer",
        fmt::format("{} lr {} momentum {} nesterov {} decay {} betas {} {} epsilon {} state {}", p.kind, p.learning_rate,
                    p.momentum, p.nesterov, p.weight_decay, p.beta1, p.beta2, p.epsilon, p.state_learning_rate)},
@@ -44,8 +39,7 @@ std::map<std::string, std::string> describe_run(const Graph& graph, const Sample
       {"gradient norm", fmt::format("{}", o.clip_gradient_norm)},
       {"ema", fmt::format("{}", o.ema)},
       {"seed", std::to_string(o.seed)},
-      {"augmentation", fmt::format("shift {} flip {}", o.augmentation.shift, o.augmentation.flip)},
-  };
+  });
   if (o.adversarial != "none")
     run["adversary"] = fmt::format("{} epsilon {} steps {} of {} share {}", o.adversarial, o.attack_epsilon,
                                    o.attack_steps, o.attack_step_size, o.adversarial_share);
@@ -67,15 +61,13 @@ void check_same_run(const std::map<std::string, std::string>& run, const Checkpo
 /// train_graph's own state around a Training.
 class Run {
  public:
-  Run(const Graph& graph, const Samples& samples, const Samples* validation, const Preprocessing& preprocessing,
-      const TrainOptions& options, std::filesystem::path folder, bool resume)
-      : validation_(validation),
-        preprocessing_(preprocessing),
+  Run(const Graph& graph, const Task& task, const TrainOptions& options, std::filesystem::path folder, bool resume)
+      : task_(task),
         options_(options),
         folder_(std::move(folder)),
-        run_(describe_run(graph, samples, validation, preprocessing, options)),
+        run_(describe_run(graph, task, options)),
         from_(take_up(resume)),
-        training_(graph, samples, preprocessing, options, from_ ? &*from_ : nullptr) {
+        training_(graph, task, options, from_ ? &*from_ : nullptr) {
     if (!from_) return;
     history_ = std::move(from_->history);
     best_validation_ = from_->best_validation;
@@ -97,9 +89,7 @@ class Run {
           save();
           return result(true);
         }
-        if (training_.batches_done() > 0)
-          progress.advance(
-              1, fmt::format("{}, loss {:.3f}, {:.1f} %", title, training_.mean_loss(), training_.accuracy()));
+        if (training_.batches_done() > 0) progress.advance(1, fmt::format("{}, {}", title, training_.progress_text()));
       } while (training_.step());
       end_epoch(on_epoch);
     }
@@ -119,24 +109,36 @@ class Run {
     return from;
   }
 
+  double score_of(const EpochReport& report) const {
+    return task_.has_validation() ? train::score_of(task_.metric(), report.validation) : -report.loss;
+  }
+
   std::vector<double> scores() const {
     std::vector<double> scores;
-    for (const EpochReport& r : history_) scores.push_back(validation_ != nullptr ? r.validation : -r.loss);
+    for (const EpochReport& r : history_) scores.push_back(score_of(r));
     return scores;
   }
 
   bool finished() const {
     if (static_cast<std::int64_t>(history_.size()) >= options_.epochs) return true;
+    if (learning_rate_is_spent()) return true;
     return options_.early_stop > 0 && epochs_without_improvement(scores()) >= options_.early_stop;
+  }
+
+  bool learning_rate_is_spent() const {
+    if (options_.min_learning_rate <= 0 || history_.empty()) return false;
+    const double next =
+        options_.optimizer.learning_rate *
+        learning_rate_factor(options_.schedule, options_.epochs, static_cast<double>(history_.size()), scores());
+    return next < options_.min_learning_rate;
   }
 
   void end_epoch(const std::function<void(const EpochReport&)>& on_epoch) {
     EpochReport report = training_.finish_epoch();
-    if (validation_ != nullptr) {
+    if (task_.has_validation()) {
       const Graph graph = training_.graph();
-      report.validation = evaluate_accuracy(freeze_graph(graph, options_.seed), *validation_, preprocessing_,
-                                            options_.batch, "validation");
-      if (report.validation > best_validation_) {
+      report.validation = task_.validate(freeze_graph(graph, options_.seed), options_);
+      if (best_validation_ < 0 || score_of(report) > train::score_of(task_.metric(), best_validation_)) {
         best_validation_ = report.validation;
         if (options_.keep_best) best_ = graph.initializers;
       }
@@ -169,8 +171,7 @@ class Run {
     return result;
   }
 
-  const Samples* validation_;
-  const Preprocessing& preprocessing_;
+  const Task& task_;
   const TrainOptions& options_;
   std::filesystem::path folder_;
   std::map<std::string, std::string> run_;
@@ -183,12 +184,19 @@ class Run {
 
 }  // namespace
 
+TrainResult train_graph(const Graph& graph, const Task& task, const TrainOptions& options,
+                        const std::filesystem::path& checkpoint_folder, bool resume,
+                        const std::function<void(const EpochReport&)>& on_epoch) {
+  const InterruptGuard guard;
+  return Run(graph, task, options, checkpoint_folder, resume).loop(on_epoch);
+}
+
 TrainResult train_graph(const Graph& graph, const Samples& samples, const Samples* validation,
                         const Preprocessing& preprocessing, const TrainOptions& options,
                         const std::filesystem::path& checkpoint_folder, bool resume,
                         const std::function<void(const EpochReport&)>& on_epoch) {
-  const InterruptGuard guard;
-  return Run(graph, samples, validation, preprocessing, options, checkpoint_folder, resume).loop(on_epoch);
+  return train_graph(graph, ImageTask(samples, validation, preprocessing), options, checkpoint_folder, resume,
+                     on_epoch);
 }
 
 }  // namespace nnq::train

@@ -11,6 +11,7 @@
 
 #include "nnq/dataset.h"
 #include "nnq/graph.h"
+#include "nnq/text.h"
 
 namespace nnq::train {
 
@@ -37,6 +38,7 @@ struct ScheduleOptions {
 
 struct TrainOptions {
   std::int64_t epochs = 1, batch = 128;
+  std::int64_t unroll = 30;  // text: tokens a stream and step, the length of back-propagation through time
   OptimizerOptions optimizer;
   ScheduleOptions schedule;
   std::string loss = "cross_entropy";  // cross_entropy, squared_hinge (BNN sheet)
@@ -44,6 +46,7 @@ struct TrainOptions {
   double clip_gradient_norm = 0;  // 0: no clipping
   double ema = 0;                 // share of the old average kept a step (less in the first steps); 0: no averaging
   std::int64_t early_stop = 0;    // epochs without improvement; 0: never
+  double min_learning_rate = 0;   // training ends when the schedule falls below it
   bool keep_best = true;  // end with the epoch that was best on validation (needs a validation set), else with the last
   std::uint64_t seed = 1;
   Augmentation augmentation;
@@ -57,8 +60,10 @@ struct TrainOptions {
 
 struct EpochReport {
   std::int64_t epoch = 0;  // from 1
-  double loss = 0, train_accuracy = 0, validation = -1 /* percent; -1: no validation set */, learning_rate = 0,
-         seconds = 0;
+  double loss = 0;
+  double train_accuracy = 0;  // percent; -1: text, whose perplexity is exp(loss)
+  double validation = -1;     // accuracy in percent, or perplexity; -1: no validation set
+  double learning_rate = 0, seconds = 0;
   std::map<std::string, double> quantizers;  // "<node>.<statistic>" of the last step (Quantizer::statistics)
 };
 
@@ -70,12 +75,18 @@ struct TrainResult {
   std::vector<EpochReport> history;
 };
 
-/// Trains `graph` on `samples`. Checkpoints go to `checkpoint_folder` after every epoch and on interruption,
-/// atomically; with `resume` training goes on from there with bit-identical results to an uninterrupted run. Validation
-/// `on_epoch` sees every epoch in order, on resume those done earlier too. Validation
-/// measures the frozen graph when there are quantizers: the number is the deployed one. Throws nnq::Error when the loss
-/// is not finite, naming the tensor that went first; the last checkpoint stays. `on_epoch` comes before the epoch's
+class Task;
+
+/// Trains `graph` on a task (train/task.h). Checkpoints go to `checkpoint_folder` after every epoch and on
+/// interruption, atomically; with `resume` training goes on from there with bit-identical results to an uninterrupted
+/// run. Validation `on_epoch` sees every epoch in order, on resume those done earlier too. Validation measures the
+/// frozen graph when there are quantizers: the number is the deployed one. Throws nnq::Error when the loss is not
+/// finite, naming the tensor that went first; the last checkpoint stays. `on_epoch` comes before the epoch's
 /// checkpoint, so a killed and resumed run may report that epoch again.
+TrainResult train_graph(const Graph& graph, const Task& task, const TrainOptions& options,
+                        const std::filesystem::path& checkpoint_folder, bool resume,
+                        const std::function<void(const EpochReport&)>& on_epoch);
+/// The same on images.
 TrainResult train_graph(const Graph& graph, const Samples& samples, const Samples* validation,
                         const Preprocessing& preprocessing, const TrainOptions& options,
                         const std::filesystem::path& checkpoint_folder, bool resume,
@@ -92,5 +103,10 @@ Graph freeze_graph(const Graph& graph, std::uint64_t seed);
 double evaluate_accuracy(const Graph& graph, const Samples& samples, const Preprocessing& preprocessing,
                          std::int64_t batch, const std::string& title,
                          std::vector<std::int64_t>* predictions = nullptr);
+
+/// Perplexity a token on LibTorch: data/perplexity.h. State that the graph does not carry is made to (carry_state).
+/// `limit` > 0: of the first so many tokens.
+Perplexity evaluate_perplexity(const Graph& graph, const Text& corpus, const std::string& title,
+                               std::int64_t limit = 0);
 
 }  // namespace nnq::train

@@ -1,10 +1,13 @@
 #include "train/training.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 
 #include "nnq/error.h"
+#include "train/carried_state.h"
 #include "train/loss.h"
 #include "train/schedule.h"
 
@@ -25,13 +28,6 @@ Graph restored(Graph graph, const Checkpoint* from) {
   return graph;
 }
 
-BatchLoader::Options loader_options(const Samples& samples, const TrainOptions& options) {
-  const std::int64_t count = samples.images.defined() ? samples.images.shape()[0] : 0;
-  NNQ_CHECK(count > 0, "there are no samples to train on", samples.source);
-  // Part batches make batch statistics noisy and epochs uneven; a set smaller than a batch is one batch.
-  return {options.batch, true, count >= options.batch, options.seed, options.augmentation};
-}
-
 bool finite(const at::Tensor& t) { return !t.is_floating_point() || at::isfinite(t).all().item<bool>(); }
 
 /// Averaged are weights and normalisation statistics; quantizer state goes with the weights it was made from unless it
@@ -46,19 +42,30 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 
 Training::Training(const Graph& graph, const Samples& samples, const Preprocessing& preprocessing,
                    const TrainOptions& options, const Checkpoint* from)
+    : Training(graph, ImageTask(samples, nullptr, preprocessing), options, from) {}
+
+Training::Training(const Graph& graph, const Task& task, const TrainOptions& options, const Checkpoint* from)
     : options_(options),
+      metric_(task.metric()),
       executor_(restored(graph, from), {.seed = options.seed}),
-      loader_(samples, preprocessing, loader_options(samples, options)),
+      source_(task.source(options)),
       optimizer_(options.optimizer) {
-  NNQ_CHECK(graph.inputs.size() == 1 && !graph.outputs.empty(),
-            "a network of one input is trained; this one has " + std::to_string(graph.inputs.size()));
+  if (metric_ == Metric::perplexity) carried_ = state_pairs(graph.metadata);
+  carried_outputs_ = state_outputs(graph, carried_);
+  for (const StatePair& pair : carried_) carried_start_.push_back(initial_state(graph, pair.input, options.batch));
+  NNQ_CHECK(graph.inputs.size() == 1 + carried_.size() && !graph.outputs.empty(),
+            "a network of one input is trained; this one has " + std::to_string(graph.inputs.size() - carried_.size()));
   NNQ_CHECK(options.epochs >= 0, "the number of epochs must not be negative");
   NNQ_CHECK(options.ema >= 0 && options.ema < 1, "ema must be in 0 .. 1, 1 excluded");
   NNQ_CHECK(options.clip_gradient_norm >= 0, "the gradient norm to clip at must not be negative");
   check_schedule(options.schedule);
   check_loss(options.loss, options.label_smoothing);
   input_ = graph.inputs[0].name;
-  if (options.adversarial != "none") adversary_ = std::make_unique<Adversary>(executor_, preprocessing, options);
+  if (options.adversarial != "none") {
+    NNQ_CHECK(task.preprocessing() != nullptr, "adversarial training changes pixels; text has none", "adversarial",
+              "leave the key out");
+    adversary_ = std::make_unique<Adversary>(executor_, *task.preprocessing(), options);
+  }
   if (options_.ema > 0) start_average();
   if (from != nullptr) restore(*from);
 }
@@ -72,6 +79,8 @@ void Training::restore(const Checkpoint& from) {
   correct_ = from.correct;
   seen_ = from.seen;
   std::map<std::string, Tensor> state;
+  for (const auto& [name, tensor] : from.tensors)
+    if (name.starts_with("carried/")) carried_state_[name.substr(8)] = to_torch(tensor);
   for (const auto& [name, tensor] : from.tensors)
     if (name.starts_with("optimizer/")) state[name.substr(10)] = tensor;
   optimizer_.restore(step_, state);
@@ -118,44 +127,69 @@ at::Tensor Training::add_penalties(at::Tensor loss) {
   return loss;
 }
 
+/// The network's inputs: the batch, and the state behind the step before.
+std::map<std::string, at::Tensor> Training::inputs_of(const at::Tensor& input) const {
+  std::map<std::string, at::Tensor> inputs = {{input_, input}};
+  for (std::size_t i = 0; i < carried_.size(); ++i) {
+    const auto it = carried_state_.find(carried_[i].input);
+    inputs[carried_[i].input] = it != carried_state_.end() ? it->second : carried_start_[i];
+  }
+  return inputs;
+}
+
+void Training::carry(const std::vector<at::Tensor>& outputs) {
+  for (std::size_t i = 0; i < carried_.size(); ++i)
+    carried_state_[carried_[i].input] = outputs[carried_outputs_[i]].detach();
+}
+
+at::Tensor Training::loss_of(const at::Tensor& scores, const at::Tensor& labels) const {
+  if (metric_ == Metric::perplexity && options_.loss == "cross_entropy" && options_.label_smoothing == 0)
+    return fused_cross_entropy(scores, labels);
+  return batch_loss(options_.loss, options_.label_smoothing, scores, labels);
+}
+
 bool Training::step() {
   const auto start = std::chrono::steady_clock::now();
   if (!loading_) {
-    loader_.start(epoch_, batch_);
+    source_->start(epoch_, batch_);
     loading_ = true;
   }
-  BatchLoader::Batch batch;
-  if (!loader_.next(batch)) return false;
-  at::Tensor images = to_torch(batch.images);
+  BatchSource::Batch batch;
+  if (!source_->next(batch)) return false;
   const at::Tensor labels = to_torch(batch.labels);
+  at::Tensor input = to_torch(batch.input);
   executor_.set_progress(progress());
   executor_.set_step(step_);
   if (adversary_ != nullptr) {
-    images = adversary_->perturb(images, step_);
+    input = adversary_->perturb(input, step_);
     executor_.set_step(step_);  // the attack's passes leave no trace
   }
-  const at::Tensor scores = class_scores(executor_.forward({{input_, images}}, true).front());
-  const at::Tensor loss = add_penalties(batch_loss(options_.loss, options_.label_smoothing, scores, labels));
+  const std::map<std::string, at::Tensor> inputs = inputs_of(input);
+  const std::vector<at::Tensor> outputs = executor_.forward(inputs, true);
+  const bool text = metric_ == Metric::perplexity;
+  const at::Tensor scores = text ? outputs.front().flatten(0, -2) : class_scores(outputs.front());
+  const at::Tensor loss = add_penalties(loss_of(scores, labels));
   const double value = loss.item<double>();
-  if (!std::isfinite(value)) explain(images, "the loss is " + std::to_string(value));
+  if (!std::isfinite(value)) explain(inputs, "the loss is " + std::to_string(value));
   loss.backward();
   const std::vector<Parameter> parameters = executor_.parameters();
   if (options_.clip_gradient_norm > 0) clip_gradients(parameters, options_.clip_gradient_norm);
   optimizer_.step(parameters, learning_rate(batch_));
   for (const Parameter& p : parameters) p.tensor->mutable_grad().reset();
+  carry(outputs);
   ++step_;
   ++batch_;
   if (!average_.empty()) move_average(parameters);
   const std::int64_t size = labels.size(0);
   loss_sum_ += value * static_cast<double>(size);
-  correct_ += scores.detach().argmax(1).eq(labels).sum().item<std::int64_t>();
+  if (!text) correct_ += scores.detach().argmax(1).eq(labels).sum().item<std::int64_t>();
   seen_ += size;
   seconds_ += seconds_since(start);
   return true;
 }
 
-/// Finds what went non-finite first: a parameter, else the first value of the graph on these images.
-void Training::explain(const at::Tensor& images, const std::string& what) {
+/// Finds what went non-finite first: a parameter, else the first value of the graph on these inputs.
+void Training::explain(const std::map<std::string, at::Tensor>& inputs, const std::string& what) {
   const at::NoGradGuard no_gradient;
   const std::string when =
       "epoch " + std::to_string(epoch_ + 1) + ", batch " + std::to_string(batch_ + 1) + ": " + what;
@@ -164,7 +198,7 @@ void Training::explain(const at::Tensor& images, const std::string& what) {
     if (p.trainable && !finite(*p.tensor)) throw Error(when, "parameter '" + p.name + "' is not finite", hint);
   executor_.set_step(step_);
   std::string first;
-  executor_.forward({{input_, images}}, true, [&](const std::string& name, const at::Tensor& value) {
+  executor_.forward(inputs, true, [&](const std::string& name, const at::Tensor& value) {
     if (first.empty() && !finite(value)) first = name;
   });
   throw Error(when, first.empty() ? "loss" : "value '" + first + "' is not finite", hint);
@@ -185,12 +219,19 @@ EpochReport Training::finish_epoch() {
   batch_ = correct_ = seen_ = 0;
   loss_sum_ = seconds_ = 0;
   loading_ = false;
+  carried_state_.clear();
   return report;
 }
 
 double Training::mean_loss() const { return seen_ > 0 ? loss_sum_ / static_cast<double>(seen_) : 0; }
 
+std::string Training::progress_text() const {
+  return metric_ == Metric::perplexity ? fmt::format("perplexity {:.1f}", std::exp(mean_loss()))
+                                       : fmt::format("loss {:.3f}, {:.1f} %", mean_loss(), accuracy());
+}
+
 double Training::accuracy() const {
+  if (metric_ == Metric::perplexity) return -1;
   return seen_ > 0 ? 100 * static_cast<double>(correct_) / static_cast<double>(seen_) : 0;
 }
 
@@ -211,6 +252,7 @@ Checkpoint Training::checkpoint() {
   c.seen = seen_;
   for (const Parameter& p : executor_.parameters()) c.tensors["model/" + p.name] = from_torch(*p.tensor);
   for (const auto& [name, tensor] : optimizer_.state()) c.tensors["optimizer/" + name] = tensor;
+  for (const auto& [name, state] : carried_state_) c.tensors["carried/" + name] = from_torch(state);
   for (const auto& [name, average] : average_) c.tensors["average/" + name] = from_torch(average);
   return c;
 }

@@ -8,10 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "nnq/recurrent.h"
 #include "train/adversary.h"
 #include "train/checkpoint.h"
 #include "train/executor.h"
 #include "train/optimizer.h"
+#include "train/task.h"
 #include "train/trainer.h"
 
 namespace nnq::train {
@@ -19,7 +21,9 @@ namespace nnq::train {
 class Training {
  public:
   /// Throws nnq::Error for options that do not fit. With `from`, goes on where that checkpoint was made. Keeps
-  /// references to samples and options.
+  /// references to the options and to what the task refers to.
+  Training(const Graph& graph, const Task& task, const TrainOptions& options, const Checkpoint* from);
+  /// The same on images.
   Training(const Graph& graph, const Samples& samples, const Preprocessing& preprocessing, const TrainOptions& options,
            const Checkpoint* from);
 
@@ -29,10 +33,11 @@ class Training {
   /// Ends the epoch: its report, without validation. Throws nnq::Error naming a parameter that is not finite.
   EpochReport finish_epoch();
 
-  std::int64_t batches() const { return loader_.batches(); }
+  std::int64_t batches() const { return source_->batches(); }
   std::int64_t batches_done() const { return batch_; }
   double mean_loss() const;
-  double accuracy() const;  // percent
+  double accuracy() const;  // percent; text: -1
+  std::string progress_text() const;
 
   /// The network as it would be handed out now: averaged weights when there is averaging.
   Graph graph() const;
@@ -48,18 +53,27 @@ class Training {
   double learning_rate(std::int64_t batch) const;
   double progress() const;  // share of the stage's steps that are done
   at::Tensor add_penalties(at::Tensor loss);
-  [[noreturn]] void explain(const at::Tensor& images, const std::string& what);
+  [[noreturn]] void explain(const std::map<std::string, at::Tensor>& inputs, const std::string& what);
+
+  std::map<std::string, at::Tensor> inputs_of(const at::Tensor& input) const;
+  void carry(const std::vector<at::Tensor>& outputs);
+  at::Tensor loss_of(const at::Tensor& scores, const at::Tensor& labels) const;
 
   const TrainOptions& options_;
+  Metric metric_;
   Executor executor_;
-  BatchLoader loader_;
+  std::unique_ptr<BatchSource> source_;
   Optimizer optimizer_;
   std::unique_ptr<Adversary> adversary_;  // null: training on clean images
   std::string input_;
+  std::vector<StatePair> carried_;            // text: recurrent state from one step to the next
+  std::vector<std::size_t> carried_outputs_;  // graph outputs that hold it
+  std::vector<at::Tensor> carried_start_;     // at the beginning of the text
+  std::map<std::string, at::Tensor> carried_state_;
   std::map<std::string, at::Tensor> average_;
   std::vector<double> scores_;
   std::int64_t epoch_ = 0, batch_ = 0, step_ = 0;
-  bool loading_ = false;  // the loader runs in epoch_
+  bool loading_ = false;  // the source runs in epoch_
   double loss_sum_ = 0, seconds_ = 0;
   std::int64_t correct_ = 0, seen_ = 0;
 };

@@ -21,13 +21,13 @@ VariableKind kind_at(const Graph& graph, const Node& node, std::size_t input) {
   const std::string& op = node.op;
   if (node.is("ShiftBatchNormalization", kNnqDomain) || node.is("BatchNormalization"))
     return input == 0 ? constant : input <= 2 ? undecayed : buffer;
+  const bool recurrent = op == "LSTM" || op == "GRU" || (op == "RNN" && node.domain.empty());
+  if (recurrent) return input == 1 || input == 2 ? weight : input == 3 ? undecayed : constant;
   if (!node.domain.empty()) return constant;
   if (op == "Conv" || op == "ConvTranspose") return input == 1 ? weight : input == 2 ? undecayed : constant;
   if (op == "Gemm") return input == 2 ? undecayed : weight;
   if (op == "MatMul") return weight;
   if (op == "Gather") return input == 0 ? weight : constant;
-  if (op == "LSTM" || op == "GRU" || op == "RNN")
-    return input == 1 || input == 2 ? weight : input == 3 ? undecayed : constant;
   if (op == "InstanceNormalization" || op == "LayerNormalization") return input == 0 ? constant : undecayed;
   if (op == "PRelu") return input == 1 ? undecayed : constant;
   if (op == "Add" && is_matmul_bias(graph, node, input)) return undecayed;

@@ -19,7 +19,8 @@ Tensor uniform(std::uint64_t seed, const std::string& name, const Shape& shape, 
 Graph language_model(const std::string& cell, std::int64_t gates, const Values& values, std::uint64_t seed) {
   const std::int64_t vocabulary = values.integer("vocabulary", 2, 10000000),
                      hidden = values.integer("hidden", 1, 65536), layers = values.integer("layers", 1, 16);
-  const auto bound = static_cast<float>(1 / std::sqrt(static_cast<double>(hidden)));
+  const double init = values.number("init", 0, 10);
+  const auto bound = static_cast<float>(init > 0 ? init : 1 / std::sqrt(static_cast<double>(hidden)));
   Graph graph;
   graph.opset = 17;
   graph.inputs.push_back(
@@ -65,7 +66,8 @@ Network entry(const std::string& name, const std::string& cell, std::int64_t gat
                     cell + " language model (sizes of arXiv:1802.00150)",
                     {{"vocabulary", "10000", "2..", "tokens"},
                      {"hidden", "300", "1..65536", "units a layer, also of the embedding"},
-                     {"layers", "1", "1..16", "recurrent layers"}}},
+                     {"layers", "1", "1..16", "recurrent layers"},
+                     {"init", "0", "0..10", "weights begin uniform in -init..init; 0: 1 / sqrt(hidden)"}}},
           .build = [cell, gates](const Values& values, std::uint64_t seed) {
             return language_model(cell, gates, values, seed);
           }};

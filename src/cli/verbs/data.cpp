@@ -4,6 +4,7 @@
 #include "cli/verb.h"
 #include "nnq/dataset.h"
 #include "nnq/error.h"
+#include "nnq/text.h"
 
 namespace nnq::cli {
 namespace {
@@ -20,20 +21,24 @@ class Data final : public Verb {
     document["searched"] = nlohmann::ordered_json::array();
     for (const auto& folder : dataset_search_path()) document["searched"].push_back(folder.string());
     document["data_sets"] = nlohmann::ordered_json::array();
-    Table table({{"data set"}, {"found"}, {"what it is"}});
+    Table table({{"data set"}, {"kind"}, {"found"}, {"what it is"}});
     for (const DatasetInfo& info : all_datasets()) {
       const std::string found = find_dataset(info.name).string();
-      document["data_sets"].push_back(
-          {{"name", info.name}, {"found", found}, {"description", info.description}, {"package", info.package}});
+      const std::string kind = is_text(info.name) ? "text" : "images";
+      document["data_sets"].push_back({{"name", info.name},
+                                       {"kind", kind},
+                                       {"found", found},
+                                       {"description", info.description},
+                                       {"package", info.package}});
       const std::string missing = info.package.empty() ? "not found" : "not found; apt-get install " + info.package;
-      table.row({info.name, found.empty() ? missing : found, info.description});
+      table.row({info.name, kind, found.empty() ? missing : found, info.description});
     }
     if (!json) {
       fmt::print("{}\nlooked in:\n", table.text());
       for (const auto& folder : dataset_search_path()) fmt::print("  {}\n", folder.string());
       fmt::print(
-          "\nalso:  images:FOLDER (class/name.png), npy:IMAGES.npy,LABELS.npy\nnext:  nnq data NAME loads and "
-          "describes one\n");
+          "\nalso:  images:FOLDER (class/name.png), npy:IMAGES.npy,LABELS.npy, text:FILE (words), "
+          "chars:FILE (characters)\nnext:  nnq data NAME loads and describes one\n");
     }
     return done;
   }
@@ -42,6 +47,7 @@ class Data final : public Verb {
   int describe(bool json, nlohmann::ordered_json& document) {
     document["name"] = wanted_;
     document["splits"] = nlohmann::ordered_json::array();
+    if (is_text(wanted_)) return describe_text(json, document);
     Table table(
         {{"split"}, {"samples", Table::Align::right}, {"shape"}, {"classes", Table::Align::right}, {"hash"}, {"from"}});
     for (const auto& [split, label] : {std::pair{Split::train, "train"}, std::pair{Split::test, "test"}}) {
@@ -57,6 +63,25 @@ class Data final : public Verb {
                                     {"source", samples.source}});
       table.row(
           {label, grouped(shape[0]), to_string(sample), std::to_string(samples.classes.size()), hash, samples.source});
+    }
+    if (!json) fmt::print("{}", table.text());
+    return done;
+  }
+
+  int describe_text(bool json, nlohmann::ordered_json& document) {
+    Table table({{"split"}, {"tokens", Table::Align::right}, {"vocabulary", Table::Align::right}, {"hash"}, {"from"}});
+    for (const auto& [split, label] : {std::pair{Split::train, "train"}, std::pair{Split::validation, "validation"},
+                                       std::pair{Split::test, "test"}}) {
+      const Text corpus = load_text(wanted_, split);
+      const std::string hash = fmt::format("{:016x}", corpus.hash);
+      document["splits"].push_back({{"split", label},
+                                    {"count", corpus.tokens.size()},
+                                    {"vocabulary", corpus.vocabulary.size()},
+                                    {"characters", corpus.characters},
+                                    {"hash", hash},
+                                    {"source", corpus.source}});
+      table.row({label, grouped(static_cast<std::int64_t>(corpus.tokens.size())),
+                 grouped(static_cast<std::int64_t>(corpus.vocabulary.size())), hash, corpus.source});
     }
     if (!json) fmt::print("{}", table.text());
     return done;

@@ -6,6 +6,7 @@
 
 #include "cli/engine.h"
 #include "cli/table.h"
+#include "cli/text_engine.h"
 #include "cli/verb.h"
 #include "core/progress.h"
 #include "data/normalisation.h"
@@ -16,16 +17,20 @@ namespace {
 class Evaluate final : public Verb {
  public:
   std::string name() const override { return "evaluate"; }
-  std::string summary() const override { return "accuracy of a model (.onnx or .nnq) on a data set"; }
+  std::string summary() const override {
+    return "accuracy of a model (.onnx or .nnq) on images, or its perplexity on text";
+  }
   std::vector<std::string> examples() const override {
     return {"nnq evaluate model.nnq --data fashion_mnist", "nnq evaluate model.onnx --data cifar10 --limit 1000",
+            "nnq evaluate lstm.nnq --data ptb",
             "nnq evaluate other.onnx --data images:photos --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"};
   }
   void options(CLI::App& app) override {
     app.add_option("MODEL", file_, "model (.onnx or .nnq)")->required();
     app.add_option("--data", data_, "data set (nnq data)")->required();
-    app.add_option("--split", split_, "train or test")->capture_default_str();
-    app.add_option("--limit", limit_, "only the first so many samples (0: all)")->check(CLI::NonNegativeNumber);
+    app.add_option("--split", split_, "train or test; text: also validation")->capture_default_str();
+    app.add_option("--limit", limit_, "only the first so many samples or tokens (0: all)")
+        ->check(CLI::NonNegativeNumber);
     app.add_option("--threads", threads_, "threads (0: all cores); results do not depend on it")
         ->check(CLI::Range(0, 1024));
     app.add_option("--engine", engine_, "auto, torch, program (packed runtime) or interpreter (reference)")
@@ -36,6 +41,7 @@ class Evaluate final : public Verb {
   }
 
   int run(bool json, nlohmann::ordered_json& document) override {
+    if (is_text(data_)) return run_text(json, document);
     const Split split = parse_split(split_);
     const LoadedModel model = load_model(file_);
     Preprocessing preprocessing = preprocessing_for(model.metadata(), mean_, std_);
@@ -69,6 +75,34 @@ class Evaluate final : public Verb {
   }
 
  private:
+  int run_text(bool json, nlohmann::ordered_json& document) {
+    const LoadedModel model = load_model(file_);
+    const Text text = text_for(model, data_, split_ == "validation" ? Split::validation : parse_split(split_));
+    const auto begin = std::chrono::steady_clock::now();
+    const Perplexity measured = perplexity(engine_, model, text, limit_, threads_);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    const std::string engine = text_engine(engine_);
+    document["model"] = file_;
+    document["data"] = data_;
+    document["split"] = split_;
+    document["count"] = measured.count;
+    document["metric"] = "perplexity";
+    document["value"] = measured.value;
+    document["engine"] = engine;
+    document["seconds"] = seconds;
+    if (json) return done;
+    Table table({{"model"},
+                 {"data"},
+                 {"tokens", Table::Align::right},
+                 {"perplexity", Table::Align::right},
+                 {"engine"},
+                 {"time", Table::Align::right}});
+    table.row({file_, data_ + " " + split_, grouped(measured.count), fixed(measured.value, 3), engine,
+               duration_text(seconds)});
+    fmt::print("{}", table.text());
+    return done;
+  }
+
   /// First output over a whole batch, in pieces where the model's batch is fixed.
   static Tensor logits(Engine& engine, const LoadedModel& model, const Tensor& input) {
     const ValueType type = model.inputs()[0].type;

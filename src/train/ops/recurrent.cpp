@@ -1,6 +1,10 @@
-// LSTM, GRU and RNN as plain differentiable steps (ONNX gate order and layouts; one or two directions).
+// LSTM, GRU and RNN (ONNX gate order and layouts; one or two directions): usual layers as one fused function, the
+// others as plain differentiable steps.
 #include <algorithm>
+#include <array>
 
+#include "pack/multibit.h"
+#include "train/fused_recurrent.h"
 #include "train/torch_op.h"
 
 namespace nnq::train {
@@ -55,6 +59,39 @@ void rnn_step(const Cell& cell, const at::Tensor& gates, const at::Tensor& r, co
   h = at::tanh(clipped(cell, gates + at::addmm(rb, h, r.t())));
 }
 
+/// Whether the fused functions compute this layer.
+bool fuses(const Cell& cell, std::int64_t gates, bool peephole, const at::Tensor& x) {
+  if (cell.clip > 0 || peephole || x.scalar_type() != at::kFloat || x.size(0) == 0) return false;
+  return (gates == 4 && !cell.input_forget) || (gates == 3 && cell.linear_before_reset);
+}
+
+/// A fused layer over `x` [T, N, I], its biases [G H].
+Sequence run_fused(std::int64_t gates, const at::Tensor& x, const at::Tensor& w, const at::Tensor& r,
+                   const at::Tensor& wb, const at::Tensor& rb, const at::Tensor& h, const at::Tensor& c,
+                   const StateQuantizer& quantize) {
+  const at::Tensor rows = x.reshape({x.size(0) * x.size(1), x.size(2)});
+  const at::Tensor bias = gates == 4 ? wb + rb : wb;
+  const at::Tensor sums = at::addmm(bias, rows, w.t()).view({x.size(0), x.size(1), w.size(0)});
+  return gates == 4 ? fused_lstm(sums, r, h, c, quantize) : fused_gru(sums, r, rb, h, quantize);
+}
+
+/// The on-line quantizer of an ai.nnq node's state; none for ONNX's own operators.
+StateQuantizer state_quantizer(const Node& node) {
+  if (node.domain != kNnqDomain) return {};
+  const auto bits = static_cast<int>(node.get_int("state_bits", 0)),
+             cycles = static_cast<int>(node.get_int("state_cycles", 2));
+  NNQ_CHECK(bits >= 1 && bits <= multibit::kMaxBits, "state_bits must be 1 to 8, got " + std::to_string(bits));
+  return [bits, cycles](const at::Tensor& h) {
+    const at::Tensor from = h.contiguous(), to = at::empty_like(from);
+    std::array<float, multibit::kMaxBits> alpha{};
+    std::vector<std::uint8_t> codes(static_cast<std::size_t>(h.size(1)));
+    for (std::int64_t n = 0; n < h.size(0); ++n)
+      multibit::decompose(from.data_ptr<float>() + n * h.size(1), h.size(1), bits, multibit::Search::alternating,
+                          cycles, alpha.data(), codes.data(), to.data_ptr<float>() + n * h.size(1));
+    return to;
+  };
+}
+
 bool usual_activations(const Node& node, const std::vector<std::string>& expected, std::size_t directions) {
   const auto given = node.get<std::vector<std::string>>("activations", {});
   if (given.empty()) return true;
@@ -74,6 +111,7 @@ Builder recurrent(std::int64_t gates, StepFunction step, std::vector<std::string
     const std::int64_t hidden_attribute = node.get_int("hidden_size", 0);
     Cell cell{0, node.get_int("linear_before_reset", 0) != 0, node.get_int("input_forget", 0) != 0,
               node.get_float("clip", 0)};
+    const StateQuantizer quantize = state_quantizer(node);
     return [=](const Args& args) {
       const at::Tensor x = batch_first ? args[0].transpose(0, 1) : args[0];
       NNQ_CHECK(x.dim() == 3 && args[1].dim() == 3 && args[2].dim() == 3 && args[1].size(0) == directions &&
@@ -96,6 +134,14 @@ Builder recurrent(std::int64_t gates, StepFunction step, std::vector<std::string
         };
         at::Tensor h = initial(5), c = has_cell ? initial(6) : at::Tensor();
         const at::Tensor p = has_cell && args.has(7) ? args[7][d] : at::Tensor();
+        if (!backward && fuses(sized, gates, p.defined(), x)) {
+          const Sequence done = run_fused(gates, x, args[1][d], args[2][d], wb, rb, h, c, quantize);
+          sequences.push_back(done.y);
+          last_h.push_back(done.h);
+          last_c.push_back(done.c);
+          continue;
+        }
+        NNQ_CHECK(!quantize, "a quantized state needs a plain forward layer of float32");
         const at::Tensor all =
             at::addmm(wb, x.reshape({time * batch, x.size(2)}), args[1][d].t()).reshape({time, batch, width});
         std::vector<at::Tensor> steps(static_cast<std::size_t>(time));
@@ -108,7 +154,7 @@ Builder recurrent(std::int64_t gates, StepFunction step, std::vector<std::string
         last_h.push_back(h);
         last_c.push_back(c);
       }
-      const at::Tensor y = at::stack(sequences, 1);  // [T, D, N, H]
+      const at::Tensor y = directions == 1 ? sequences[0].unsqueeze(1) : at::stack(sequences, 1);  // [T, D, N, H]
       args.set(0, batch_first ? y.permute({2, 0, 1, 3}) : y);
       args.set(1, at::stack(last_h, batch_first ? 1 : 0));
       if (has_cell) args.set(2, at::stack(last_c, batch_first ? 1 : 0));
@@ -122,5 +168,7 @@ Builder recurrent(std::int64_t gates, StepFunction step, std::vector<std::string
 NNQ_TRAIN_OPS(recurrent) {
   add("LSTM", recurrent(4, lstm_step, {"Sigmoid", "Tanh", "Tanh"}), "");
   add("GRU", recurrent(3, gru_step, {"Sigmoid", "Tanh"}), "");
+  add("LSTM", recurrent(4, lstm_step, {"Sigmoid", "Tanh", "Tanh"}), kNnqDomain);
+  add("GRU", recurrent(3, gru_step, {"Sigmoid", "Tanh"}), kNnqDomain);
   add("RNN", recurrent(1, rnn_step, {"Tanh"}), "");
 }
