@@ -38,10 +38,7 @@ class DepthwiseLayer final : public PreparedStep {
       auto* const sums = reinterpret_cast<std::int32_t*>(
           own + (static_cast<std::size_t>(blocks_.rows()) * sizeof(DirectRow) + 63) / 64 * 64);
       blocks_.each(part, [&](std::int64_t first, std::int64_t count) {
-        for (std::int64_t r = 0; r < count; ++r) {
-          const std::int64_t p = first + r;
-          rows[r] = {input_.row(scratch, p, 0), starts_.at(p / geometry_.out_w % geometry_.out_h, p % geometry_.out_w)};
-        }
+        fill_rows(geometry_, input_, starts_, scratch, first, count, 0, 0, rows);
         kernel_.run({rows, count, offsets_.data(), static_cast<std::int64_t>(offsets_.size()) / 2, weights_.data(),
                      channels_, sums});
         epilogue_.write(sums, channels_, first, count);

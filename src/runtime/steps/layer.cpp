@@ -75,11 +75,7 @@ class DirectLayer final : public PreparedStep {
                     sums, stride_, narrow_steps_,           &lookup_};
     const std::int64_t group_columns = panels_ * choice_.panel;
     for (std::int64_t g = 0; g < step_.groups; ++g) {
-      std::int64_t ox = first % geometry_.out_w, oy = first / geometry_.out_w % geometry_.out_h;
-      for (std::int64_t r = 0; r < count; ++r) {
-        rows[r] = {input_.row(scratch, first + r, g), starts_.at(oy, ox) + g * group_columns};
-        if (++ox == geometry_.out_w) ox = 0, oy = oy + 1 == geometry_.out_h ? 0 : oy + 1;
-      }
+      fill_rows(geometry_, input_, starts_, scratch, first, count, g, g * group_columns, rows);
       call.sums = sums + g * group_columns;
       call.panels = weights_.data() + g * group_bytes_;
       choice_.kernel(call);

@@ -65,14 +65,6 @@ std::int64_t LayerInput::place(std::int64_t tap, std::int64_t byte) const {
   return merged_ ? tap / taps_w * run_bytes_ + tap % taps_w * tap_bytes_ + byte : tap * run_bytes_ + byte;
 }
 
-const std::uint8_t* LayerInput::row(const std::byte* scratch, std::int64_t position, std::int64_t group) const {
-  const std::int64_t ox = position % g_.out_w, oy = position / g_.out_w % g_.out_h,
-                     image = position / g_.out_w / g_.out_h;
-  const auto* base = copied_ ? reinterpret_cast<const std::uint8_t*>(scratch) : in_.as<std::uint8_t>();
-  return base + ((image * height_ + oy * g_.window.stride_h) * width_ + ox * g_.window.stride_w) * pixel_ +
-         group * tap_bytes_;
-}
-
 void LayerInput::prepare(ThreadPool& pool, std::byte* scratch) const {
   if (!copied_) return;
   const std::int64_t left = std::min(g_.window.pad_left, width_), middle = std::min(g_.in_w, width_ - left),

@@ -45,8 +45,14 @@ class LayerInput {
   bool copied() const { return copied_; }
   /// Fills the copy, when there is one.
   void prepare(ThreadPool& pool, std::byte* scratch) const;
-  /// Where the row of an output position starts; `scratch` as given to prepare.
-  const std::uint8_t* row(const std::byte* scratch, std::int64_t position, std::int64_t group) const;
+  /// Where the first row of a group starts; `scratch` as given to prepare.
+  const std::uint8_t* first_row(const std::byte* scratch, std::int64_t group) const {
+    return (copied_ ? reinterpret_cast<const std::uint8_t*>(scratch) : in_.as<std::uint8_t>()) + group * tap_bytes_;
+  }
+  /// Distance of the row of output position (oy, ox) of an image from the first row.
+  std::int64_t row_offset(std::int64_t image, std::int64_t oy, std::int64_t ox) const {
+    return ((image * height_ + oy * g_.window.stride_h) * width_ + ox * g_.window.stride_w) * pixel_;
+  }
 
   const std::vector<std::int64_t>& offsets() const { return offsets_; }
   std::int64_t steps() const { return static_cast<std::int64_t>(offsets_.size()); }

@@ -61,4 +61,20 @@ class LayerStarts {
   std::size_t stride_ = 0, columns_ = 1;
 };
 
+/// The rows of output positions first .. first + count - 1 of one group whose columns begin at `column`.
+inline void fill_rows(const LayerGeometry& g, const LayerInput& input, const LayerStarts& starts,
+                      const std::byte* scratch, std::int64_t first, std::int64_t count, std::int64_t group,
+                      std::int64_t column, DirectRow* rows) {
+  const std::uint8_t* const base = input.first_row(scratch, group);
+  std::int64_t ox = first % g.out_w, oy = first / g.out_w % g.out_h, image = first / g.out_w / g.out_h;
+  for (std::int64_t r = 0; r < count; ++r) {
+    rows[r] = {base + input.row_offset(image, oy, ox), starts.at(oy, ox) + column};
+    if (++ox < g.out_w) continue;
+    ox = 0;
+    if (++oy < g.out_h) continue;
+    oy = 0;
+    ++image;
+  }
+}
+
 }  // namespace nnq
