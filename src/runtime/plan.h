@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/epilogue/epilogue.h"
 #include "kernels/gemm/gemm.h"
 #include "nnq/program.h"
 #include "nnq/runtime.h"
@@ -80,18 +81,16 @@ class EpilogueWriter {
   void write(const std::int32_t* sums, std::int64_t stride, std::int64_t first, std::int64_t count) const;
 
  private:
-  void thresholds(const std::int32_t* sums, std::int64_t position) const;
-  void real(const std::int32_t* sums, std::int64_t position) const;
-  void residual(float* y, std::int64_t position, std::int64_t c0, std::int64_t n) const;
-  void store(const float* y, std::int64_t position, std::int64_t c0, std::int64_t n) const;
+  void thresholds(const std::int32_t* sums, std::int64_t stride, std::int64_t first, std::int64_t count) const;
+  void real(const std::int32_t* sums, std::int64_t stride, std::int64_t first, std::int64_t count) const;
 
   const Epilogue& e_;
   const Slot& out_;
   const Slot* residual_ = nullptr;
-  std::int32_t residual_min_ = 0, out_min_ = 0;
-  bool residual_sign_ = false, out_sign_ = false;
+  const EpilogueKernels& kernels_;
   std::int64_t channels_;
-  std::vector<std::int32_t> turned_, direction_;  // thresholds [levels][channels] times direction
+  Thresholds thresholds_;
+  RealCall real_;  // all but pointers and counts
 };
 
 /// A plan for one set of input shapes.

@@ -1,376 +1,375 @@
-// Convolutions and fully connected layers: gather the inputs of a block of positions, multiply with packed panels,
-// epilogue.
+// Convolutions and fully connected layers: rows of input bytes times packed panels, then the epilogue. Which kernel
+// runs is decided here, from the codes, the weights and the instruction set.
+#include "runtime/steps/layer.h"
+
 #include <algorithm>
 #include <cstring>
 
-#include "runtime/plan.h"
-#include "runtime/shapes.h"
+#include "runtime/steps/layer_starts.h"
 
 namespace nnq {
+
+LayerBlocks::LayerBlocks(std::int64_t positions, std::int64_t stride, int threads) : positions_(positions) {
+  // Sums of a block stay in the first-level cache; a block is a multiple of the kernels' rows. Enough parts to balance
+  // threads.
+  const std::int64_t most = stride <= 64 ? 48 : 24;
+  rows_ = std::clamp<std::int64_t>((positions + threads * 4 - 1) / (threads * 4), 1, most);
+  blocks_ = (positions + rows_ - 1) / rows_;
+  parts_ = std::min<std::int64_t>(blocks_, threads * 4);
+}
+
 namespace {
 
-constexpr std::int64_t block = 48;  // output positions gathered at once: rows of K stay in L1 and L2
-
-/// Geometry shared by the three forms. A fully connected layer on an image is a convolution with a kernel of the
-/// image's size.
-struct Geometry {
-  std::int64_t n, in_h, in_w, in_c, out_h, out_w;
-  Window window;
-
-  Geometry(const Slot& in, const Slot& out, const Step& step) {
-    if (step.kind == StepKind::convolution) {
-      n = in.shape[0], in_h = in.shape[1], in_w = in.shape[2], in_c = in.shape[3];
-      out_h = channels_last_dim(out, 1), out_w = channels_last_dim(out, 2);
-      window = step.window;
-    } else {
-      const bool image = in.shape.size() == 4;
-      n = in.shape[0], in_h = image ? in.shape[1] : 1, in_w = image ? in.shape[2] : 1,
-      in_c = image ? in.shape[3] : step.in_channels;
-      out_h = out_w = 1;
-      window = Window{.kernel_h = in_h, .kernel_w = in_w};
-    }
-  }
-
-  /// Height (1) or width (2) of the output, whose slot is NHWC for integers and NCHW for tensors.
-  static std::int64_t channels_last_dim(const Slot& out, std::size_t d) {
-    return out.storage == Storage::tensor ? out.shape[d + 1] : out.shape[d];
-  }
-  std::int64_t taps() const { return window.kernel_h * window.kernel_w; }
-  std::int64_t positions() const { return n * out_h * out_w; }
-
-  /// Calls f(tap, source position or -1 outside) for every tap of an output position.
-  template <class F>
-  void each_tap(std::int64_t position, F&& f) const {
-    const std::int64_t ox = position % out_w, oy = position / out_w % out_h, image = position / out_w / out_h;
-    std::int64_t tap = 0;
-    for (std::int64_t ky = 0; ky < window.kernel_h; ++ky) {
-      const std::int64_t y = oy * window.stride_h + ky * window.dilation_h - window.pad_top;
-      for (std::int64_t kx = 0; kx < window.kernel_w; ++kx, ++tap) {
-        const std::int64_t x = ox * window.stride_w + kx * window.dilation_w - window.pad_left;
-        const bool inside = y >= 0 && y < in_h && x >= 0 && x < in_w;
-        f(tap, inside ? (image * in_h + y) * in_w + x : -1);
-      }
-    }
-  }
-
-  /// The same without dilation along a row: calls f(first tap, taps, source position or -1) for runs of neighbours.
-  template <class F>
-  void each_run(std::int64_t position, F&& f) const {
-    const std::int64_t ox = position % out_w, oy = position / out_w % out_h, image = position / out_w / out_h;
-    const std::int64_t x = ox * window.stride_w - window.pad_left, taps_w = window.kernel_w;
-    const std::int64_t left = std::clamp<std::int64_t>(-x, 0, taps_w),
-                       right = std::clamp<std::int64_t>(in_w - x, left, taps_w);
-    for (std::int64_t ky = 0; ky < window.kernel_h; ++ky) {
-      const std::int64_t y = oy * window.stride_h + ky * window.dilation_h - window.pad_top, tap = ky * taps_w;
-      if (y < 0 || y >= in_h) {
-        f(tap, taps_w, std::int64_t{-1});
-        continue;
-      }
-      if (left > 0) f(tap, left, std::int64_t{-1});
-      if (right > left) f(tap + left, right - left, (image * in_h + y) * in_w + x + left);
-      if (right < taps_w) f(tap + right, taps_w - right, std::int64_t{-1});
-    }
-  }
-  bool runs() const { return window.dilation_w == 1; }
+/// What a layer chose.
+struct Choice {
+  LayerInput::Form form = LayerInput::Form::bytes;
+  DirectKernel kernel = nullptr;
+  std::string name;
+  std::int64_t unit = 4, panel = direct_panel;
+  std::uint8_t border = 0;  // the byte (packed: code) under the window outside the image
+  std::int32_t difference = 0;
+  int lookups = 0, weight_bits = 0;  // lookup
+  DirectKernel narrow = nullptr;     // taken instead where the weights allow it
+  const char* narrow_name = nullptr;
 };
 
-/// Common parts: block loop over positions, scratch per part, epilogue.
-class Layer : public PreparedStep {
+class DirectLayer final : public PreparedStep {
  public:
-  Layer(const PlanContext& plan, const Step& step)
+  DirectLayer(const PlanContext& plan, const Step& step, const LayerWeights& weights, const Choice& choice)
       : step_(step),
-        in_(plan.slot(step.inputs[0])),
-        out_(plan.slot(step.outputs[0])),
-        geometry_(in_, out_, step),
+        geometry_(plan.slot(step.inputs[0]), plan.slot(step.outputs[0]), step),
+        choice_(choice),
+        group_out_(step.out_channels / step.groups),
+        panels_((group_out_ + choice.panel - 1) / choice.panel),
+        stride_(panels_ * choice.panel * step.groups),
+        input_(geometry_, plan.slot(step.inputs[0]), choice.form, step.groups, choice.unit, choice.border,
+               direct_kernels(plan.isa).pack),
+        blocks_(geometry_.positions(), stride_, plan.threads),
         epilogue_(plan, step) {
     operations = 2 * geometry_.positions() * step.weights.count;
-    panels_ = (step.out_channels / step.groups + panel_width - 1) / panel_width;
-    stride_ = panels_ * panel_width * step.groups;
-    // Enough parts to balance threads; blocks shrink for small layers.
-    const std::int64_t positions = geometry_.positions();
-    rows_ = std::clamp<std::int64_t>((positions + plan.threads * 4 - 1) / (plan.threads * 4), 1, block);
-    parts_ = (positions + rows_ - 1) / rows_;
-  }
-
- protected:
-  /// Bytes of scratch one part needs for its gathered rows.
-  void want_scratch(std::size_t row_bytes, int threads) {
-    row_bytes_ = row_bytes;
-    part_bytes_ =
-        ((row_bytes + static_cast<std::size_t>(stride_) * 4) * static_cast<std::size_t>(rows_) + 127) / 64 * 64;
-    (void)threads;
-    scratch_bytes = part_bytes_ * static_cast<std::size_t>(parts_);
-  }
-  std::byte* rows_of(std::int64_t part) const {
-    return scratch + part_bytes_ * static_cast<std::size_t>(part) +
-           static_cast<std::size_t>(stride_) * 4 * static_cast<std::size_t>(rows_);
-  }
-  std::int32_t* sums_of(std::int64_t part) const {
-    return reinterpret_cast<std::int32_t*>(scratch + part_bytes_ * static_cast<std::size_t>(part));
-  }
-
-  const Step& step_;
-  const Slot& in_;
-  const Slot& out_;
-  Geometry geometry_;
-  EpilogueWriter epilogue_;
-  std::int64_t panels_, stride_, rows_, parts_;
-  std::size_t row_bytes_ = 0, part_bytes_ = 0;
-};
-
-/// uint8 codes (code - min) times int8 weights. sum(code * w) = sum(stored * w) + min * sum(w).
-class Int8Layer final : public Layer {
- public:
-  Int8Layer(const PlanContext& plan, const Step& step) : Layer(plan, step), gemm_(plan.kernels.int8) {
-    kernel = std::string(step.kind == StepKind::convolution ? "conv_" : "dense_") + plan.kernels.int8_name;
-    min_ = plan.code(step.inputs[0]).min;
-    border_ = static_cast<std::uint8_t>(step.pad_value - min_);
-    group_in_ = step.in_channels / step.groups;
-    if (step.kind == StepKind::dense) group_in_ = geometry_.in_c;
-    group_out_ = step.out_channels / step.groups;
-    k_ = geometry_.taps() * group_in_;
-    k4_ = (k_ + 3) / 4;
-    dense_taps_ = step.groups == 1 && geometry_.runs();
-    pack();
-    want_scratch(static_cast<std::size_t>(k4_) * 4, plan.threads);
+    if (geometry_.positions() > 0) pack(weights, plan.code(step.inputs[0]));
+    if (choice_.narrow != nullptr) choose_narrow();
+    kernel = std::string(step.kind == StepKind::convolution ? "conv_" : "dense_") + choice_.name;
+    input_bytes_ = (input_.scratch_bytes() + 63) / 64 * 64;
+    part_bytes_ = static_cast<std::size_t>(blocks_.rows()) *
+                      (static_cast<std::size_t>(stride_) * 4 + sizeof(DirectRow)) / 64 * 64 +
+                  128;
+    scratch_bytes = input_bytes_ + part_bytes_ * static_cast<std::size_t>(blocks_.parts());
   }
 
   Status run(ThreadPool& pool) override {
-    pool.parallel(parts_, [this](std::int64_t part) {
-      const std::int64_t first = part * rows_, count = std::min(rows_, geometry_.positions() - first);
-      auto* rows = reinterpret_cast<std::uint8_t*>(rows_of(part));
-      std::int32_t* sums = sums_of(part);
-      for (std::int64_t g = 0; g < step_.groups; ++g) {
-        gather(first, count, g, rows);
-        gemm_(rows, row_bytes_, weights_.data() + g * panels_ * k4_ * 64, count, k4_, panels_,
-              sums + g * panels_ * panel_width, stride_);
-      }
-      finish(sums, first, count);
+    input_.prepare(pool, scratch);
+    pool.parallel(blocks_.parts(), [this](std::int64_t part) {
+      std::byte* const own = scratch + input_bytes_ + part_bytes_ * static_cast<std::size_t>(part);
+      auto* const rows = reinterpret_cast<DirectRow*>(own);
+      auto* const sums = reinterpret_cast<std::int32_t*>(
+          own + (static_cast<std::size_t>(blocks_.rows()) * sizeof(DirectRow) + 63) / 64 * 64);
+      blocks_.each(part, [&](std::int64_t first, std::int64_t count) { block(first, count, rows, sums); });
     });
     return {};
   }
 
  private:
-  void pack() {
-    const std::vector<std::int8_t> w = step_.weights.unpack();
-    weights_.assign(static_cast<std::size_t>(step_.groups * panels_ * k4_ * 64), 0);
-    correction_.assign(static_cast<std::size_t>(step_.out_channels), 0);
-    for (std::int64_t o = 0; o < step_.out_channels; ++o) {
-      const std::int64_t g = o / group_out_, in_group = o % group_out_;
-      for (std::int64_t k = 0; k < k_; ++k) {
-        const std::int8_t v = w[static_cast<std::size_t>(o * k_ + k)];
-        weights_[static_cast<std::size_t>((((g * panels_ + in_group / 16) * k4_ + k / 4) * 16 + in_group % 16) * 4 +
-                                          k % 4)] = v;
-        correction_[static_cast<std::size_t>(o)] += v * min_;
-      }
+  void block(std::int64_t first, std::int64_t count, DirectRow* rows, std::int32_t* sums) const {
+    DirectCall call{rows, count,   input_.offsets().data(), input_.steps(), weights_.data(), panels_,
+                    sums, stride_, narrow_steps_,           &lookup_};
+    const std::int64_t group_columns = panels_ * choice_.panel;
+    for (std::int64_t g = 0; g < step_.groups; ++g) {
+      fill_rows(geometry_, input_, starts_, scratch, first, count, g, g * group_columns, rows);
+      call.sums = sums + g * group_columns;
+      call.panels = weights_.data() + g * group_bytes_;
+      choice_.kernel(call);
     }
-  }
-
-  void gather(std::int64_t first, std::int64_t count, std::int64_t group, std::uint8_t* rows) const {
-    const auto* in = in_.as<std::uint8_t>();
-    for (std::int64_t r = 0; r < count; ++r) {
-      std::uint8_t* row = rows + static_cast<std::size_t>(r) * row_bytes_;
-      if (dense_taps_) {
-        geometry_.each_run(first + r, [&](std::int64_t tap, std::int64_t taps, std::int64_t source) {
-          const auto bytes = static_cast<std::size_t>(taps * group_in_);
-          if (source < 0)
-            std::memset(row + tap * group_in_, border_, bytes);
-          else
-            std::memcpy(row + tap * group_in_, in + source * group_in_, bytes);
-        });
-        std::memset(row + k_, 0, static_cast<std::size_t>(k4_ * 4 - k_));
-        continue;
-      }
-      geometry_.each_tap(first + r, [&](std::int64_t tap, std::int64_t source) {
-        std::uint8_t* to = row + tap * group_in_;
-        if (source < 0)
-          std::memset(to, border_, static_cast<std::size_t>(group_in_));
-        else
-          std::memcpy(to, in + source * geometry_.in_c + group * group_in_, static_cast<std::size_t>(group_in_));
-      });
-      std::memset(row + k_, 0, static_cast<std::size_t>(k4_ * 4 - k_));
-    }
-  }
-
-  void finish(std::int32_t* sums, std::int64_t first, std::int64_t count) const {
-    for (std::int64_t r = 0; r < count; ++r) {
+    // Groups are padded to whole panels: close the gaps.
+    for (std::int64_t r = 0; group_columns != group_out_ && r < count; ++r) {
       std::int32_t* row = sums + r * stride_;
-      // Groups are padded to whole panels: close the gaps, then correct.
       for (std::int64_t g = 1; g < step_.groups; ++g)
-        std::memmove(row + g * group_out_, row + g * panels_ * panel_width, static_cast<std::size_t>(group_out_) * 4);
-      for (std::int64_t o = 0; o < step_.out_channels; ++o) row[o] += correction_[static_cast<std::size_t>(o)];
+        std::memmove(row + g * group_out_, row + g * group_columns, static_cast<std::size_t>(group_out_) * 4);
     }
     epilogue_.write(sums, stride_, first, count);
   }
 
-  Int8Gemm gemm_;
-  std::int32_t min_ = 0;
-  std::uint8_t border_ = 0;
-  std::int64_t group_in_, group_out_, k_, k4_;
-  bool dense_taps_ = false;  // taps of a kernel row lie side by side
-  std::vector<std::int8_t> weights_;
-  std::vector<std::int32_t> correction_;
-};
-
-/// One filter a channel: sums over taps, all channels at once.
-class DepthwiseLayer final : public Layer {
- public:
-  DepthwiseLayer(const PlanContext& plan, const Step& step) : Layer(plan, step) {
-    kernel = "depthwise_portable";
-    min_ = plan.code(step.inputs[0]).min;
-    stride_ = step.out_channels;
-    const std::vector<std::int8_t> w = step.weights.unpack();
-    const std::int64_t taps = geometry_.taps(), c = step.out_channels;
-    weights_.resize(w.size());
-    for (std::int64_t o = 0; o < c; ++o) {
-      for (std::int64_t t = 0; t < taps; ++t)
-        weights_[static_cast<std::size_t>(t * c + o)] = w[static_cast<std::size_t>(o * taps + t)];
+  void choose_narrow() {
+    if (narrow_steps_ == 0) {
+      refused.push_back(std::string(choice_.narrow_name) + ": a pair of products could leave 16 bits");
+      return;
     }
-    want_scratch(0, plan.threads);
+    choice_.kernel = choice_.narrow;
+    choice_.name = choice_.narrow_name;
   }
 
-  Status run(ThreadPool& pool) override {
-    pool.parallel(parts_, [this](std::int64_t part) {
-      const std::int64_t first = part * rows_, count = std::min(rows_, geometry_.positions() - first),
-                         c = step_.out_channels;
-      std::int32_t* sums = sums_of(part);
-      std::memset(sums, 0, static_cast<std::size_t>(count * c) * 4);
-      for (std::int64_t r = 0; r < count; ++r) {
-        geometry_.each_tap(first + r, [&](std::int64_t tap, std::int64_t source) {
-          const std::int16_t* w = weights_.data() + tap * c;
-          std::int32_t* sum = sums + r * c;
-          if (source < 0) {
-            if (step_.pad_value == 0) return;
-            for (std::int64_t i = 0; i < c; ++i) sum[i] += w[i] * step_.pad_value;
-            return;
-          }
-          const std::uint8_t* x = in_.as<std::uint8_t>() + source * c;
-          for (std::int64_t i = 0; i < c; ++i) sum[i] += w[i] * (x[i] + min_);
-        });
-      }
-      epilogue_.write(sums, stride_, first, count);
-    });
-    return {};
+  std::size_t column(std::int64_t o) const {
+    return static_cast<std::size_t>(o / group_out_ * panels_ * choice_.panel + o % group_out_);
   }
 
- private:
-  std::int32_t min_ = 0;
-  std::vector<std::int16_t> weights_;
-};
-
-/// Sign codes times sign weights on packed bits: sum = K - 2 * mismatches. Border taps hold zero bits (-1); what the
-/// stated border value differs from -1 is added per tap afterwards.
-class BinaryLayer final : public Layer {
- public:
-  BinaryLayer(const PlanContext& plan, const Step& step) : Layer(plan, step), gemm_(plan.kernels.binary) {
-    kernel = std::string(step.kind == StepKind::convolution ? "conv_" : "dense_") + plan.kernels.binary_name;
-    words_ = in_.words();
-    k32_ = geometry_.taps() * words_;
-    pack();
-    want_scratch(static_cast<std::size_t>(k32_) * 4, plan.threads);
-  }
-
-  Status run(ThreadPool& pool) override {
-    pool.parallel(parts_, [this](std::int64_t part) {
-      const std::int64_t first = part * rows_, count = std::min(rows_, geometry_.positions() - first);
-      auto* rows = reinterpret_cast<std::uint32_t*>(rows_of(part));
-      std::int32_t* sums = sums_of(part);
-      gather(first, count, rows);
-      gemm_(rows, row_bytes_ / 4, weights_.data(), count, k32_, panels_, sums, stride_);
-      const auto k = static_cast<std::int32_t>(geometry_.taps() * geometry_.in_c);
-      for (std::int64_t r = 0; r < count; ++r) {
-        std::int32_t* row = sums + r * stride_;
-        for (std::int64_t o = 0; o < step_.out_channels; ++o) row[o] = k - 2 * row[o];
-        correct_border(first + r, row);
-      }
-      epilogue_.write(sums, stride_, first, count);
-    });
-    return {};
-  }
-
- private:
-  void pack() {
-    const std::vector<std::int8_t> w = step_.weights.unpack();
-    const std::int64_t c = geometry_.in_c, taps = geometry_.taps();
-    weights_.assign(static_cast<std::size_t>(panels_ * k32_ * 16), 0);
-    tap_sums_.assign(static_cast<std::size_t>(taps * step_.out_channels), 0);
+  void pack(const LayerWeights& weights, const CodeType& code) {
+    const std::int64_t taps = geometry_.taps();
+    const auto stride = static_cast<std::size_t>(stride_);
+    std::vector<std::int32_t> tap_sums(static_cast<std::size_t>(taps) * stride, 0), base(stride, 0);
     for (std::int64_t o = 0; o < step_.out_channels; ++o) {
       for (std::int64_t t = 0; t < taps; ++t) {
-        for (std::int64_t i = 0; i < c; ++i) {
-          const std::int8_t v = w[static_cast<std::size_t>((o * taps + t) * c + i)];
-          tap_sums_[static_cast<std::size_t>(t * step_.out_channels + o)] += v;
-          if (v > 0)
-            weights_[static_cast<std::size_t>((o / 16 * k32_ + t * words_ + i / 32) * 16 + o % 16)] |= 1u << (i % 32);
+        std::int32_t sum = 0;
+        for (std::int64_t i = 0; i < weights.tap; ++i) sum += weights.at(o, t, i);
+        tap_sums[static_cast<std::size_t>(t) * stride + column(o)] = sum;
+        // Bytes hold code - min; bits hold codes as they are.
+        if (choice_.form != LayerInput::Form::words) base[column(o)] += sum * code.min;
+      }
+    }
+    if (choice_.lookups != 0)
+      pack_lookup(weights, base);
+    else if (choice_.form == LayerInput::Form::words)
+      pack_bits(weights, base);
+    else
+      pack_bytes(weights, code);
+    starts_.make(geometry_, base, tap_sums, choice_.difference);
+  }
+
+  void pack_bytes(const LayerWeights& weights, const CodeType& code) {
+    const std::int64_t steps = input_.steps();
+    group_bytes_ = panels_ * steps * 64;
+    weights_.assign(static_cast<std::size_t>(step_.groups * group_bytes_));
+    weights.each([&](std::int64_t o, std::int64_t t, std::int64_t i, std::int8_t v) {
+      const std::int64_t k = input_.place(t, i), in_group = o % group_out_;
+      weights_
+          .data()[o / group_out_ * group_bytes_ + ((in_group / 16 * steps + k / 4) * 16 + in_group % 16) * 4 + k % 4] =
+          static_cast<std::uint8_t>(v);
+    });
+    const std::int32_t largest = std::max<std::int32_t>(code.max - code.min, choice_.border);
+    narrow_steps_ =
+        narrow_steps(reinterpret_cast<const std::int8_t*>(weights_.data()), step_.groups * panels_, steps, largest);
+  }
+
+  /// 32-bit words of sign bits: sums = K - 2 * mismatches. Unused bits are 0 on both sides and match.
+  void pack_bits(const LayerWeights& weights, std::vector<std::int32_t>& base) {
+    const std::int64_t steps = input_.steps();
+    weights_.assign(static_cast<std::size_t>(panels_ * steps * 64));
+    weights.each([&](std::int64_t o, std::int64_t t, std::int64_t i, std::int8_t v) {
+      const std::int64_t k = input_.place(t, i / 8);
+      if (v > 0) {
+        std::uint8_t& byte = weights_.data()[((o / 16 * steps + k / 4) * 16 + o % 16) * 4 + k % 4];
+        byte = static_cast<std::uint8_t>(byte | 1u << (i % 8));
+      }
+    });
+    std::fill(base.begin(), base.end(), static_cast<std::int32_t>(geometry_.taps() * weights.tap));
+  }
+
+  void pack_lookup(const LayerWeights& weights, std::vector<std::int32_t>& base) {
+    const bool bits = choice_.form == LayerInput::Form::words;
+    const int lookups = choice_.lookups, per_lookup = 4 / choice_.weight_bits, per_byte = per_lookup * lookups;
+    const std::int64_t steps = input_.steps(), unit_bytes = 2 * lookups * lookup_panel;
+    weights_.assign(static_cast<std::size_t>(panels_ * steps * unit_bytes));
+    weights.each([&](std::int64_t o, std::int64_t t, std::int64_t i, std::int8_t v) {
+      const std::int64_t k = input_.place(t, i / per_byte), in_byte = i % per_byte;
+      std::uint8_t& nibble =
+          weights_.data()[(o / lookup_panel * steps + k / 2) * unit_bytes +
+                          (k % 2 * lookups + in_byte / per_lookup) * lookup_panel + o % lookup_panel];
+      nibble = static_cast<std::uint8_t>(nibble | weights.level(v) << (in_byte % per_lookup * choice_.weight_bits));
+    });
+    tables_.assign(static_cast<std::size_t>(256 * lookups * 16));
+    const std::int64_t total = steps * 2 * lookups;
+    std::int32_t largest = 4, shift = 0;
+    if (bits) {
+      // Entries count matches: sum = 2 * matches - K, where unused bits match.
+      shift = 1;
+      for (int byte = 0; byte < 256; ++byte) {
+        for (int w = 0; w < 16; ++w) {
+          for (int l = 0; l < 2; ++l)
+            tables_.data()[(byte * 2 + l) * 16 + w] =
+                static_cast<std::uint8_t>(4 - __builtin_popcount(static_cast<unsigned>((byte >> (4 * l) & 15) ^ w)));
+        }
+      }
+      const std::int64_t used = geometry_.taps() * weights.tap;
+      std::fill(base.begin(), base.end(), static_cast<std::int32_t>(-used - 2 * (total * 4 - used)));
+    } else {
+      const std::int32_t lowest = fill_tables(weights, largest);
+      for (std::int32_t& b : base) b += static_cast<std::int32_t>(total) * lowest;
+    }
+    lookup_.tables = tables_.data();
+    lookup_.lookups = lookups;
+    lookup_.shift = shift;
+    lookup_.byte_units = 255 / (largest * 2 * lookups);
+    lookup_.word_units = 65535 / (largest * 2 * lookups) / lookup_.byte_units * lookup_.byte_units;
+  }
+
+  /// Sums of products of 2-bit codes with weight levels, minus the lowest of them, which is returned.
+  std::int32_t fill_tables(const LayerWeights& weights, std::int32_t& largest) {
+    const int lookups = choice_.lookups, bits = choice_.weight_bits, per_lookup = 4 / bits;
+    const auto entry = [&](int byte, int l, int w) {
+      std::int32_t sum = 0;
+      for (int i = 0; i < per_lookup; ++i)
+        sum += (byte >> (2 * (l * per_lookup + i)) & 3) * weights.value(w >> (i * bits) & ((1 << bits) - 1));
+      return sum;
+    };
+    std::int32_t low = 0, high = 0;
+    for (int pass = 0; pass < 2; ++pass) {
+      for (int byte = 0; byte < 256; ++byte) {
+        for (int l = 0; l < lookups; ++l) {
+          for (int w = 0; w < 16; ++w) {
+            const std::int32_t sum = entry(byte, l, w);
+            low = std::min(low, sum), high = std::max(high, sum);
+            if (pass == 1) tables_.data()[(byte * lookups + l) * 16 + w] = static_cast<std::uint8_t>(sum - low);
+          }
         }
       }
     }
+    largest = std::max(high - low, 1);
+    return low;
   }
 
-  void gather(std::int64_t first, std::int64_t count, std::uint32_t* rows) const {
-    const auto* in = in_.as<std::uint32_t>();
-    const auto bytes = static_cast<std::size_t>(words_) * 4;
-    for (std::int64_t r = 0; r < count; ++r) {
-      std::uint32_t* row = rows + r * k32_;
-      if (geometry_.runs()) {
-        geometry_.each_run(first + r, [&](std::int64_t tap, std::int64_t taps, std::int64_t source) {
-          if (source < 0)
-            std::memset(row + tap * words_, 0, bytes * static_cast<std::size_t>(taps));
-          else
-            std::memcpy(row + tap * words_, in + source * words_, bytes * static_cast<std::size_t>(taps));
-        });
-        continue;
-      }
-      geometry_.each_tap(first + r, [&](std::int64_t tap, std::int64_t source) {
-        if (source < 0)
-          std::memset(row + tap * words_, 0, bytes);
-        else
-          std::memcpy(row + tap * words_, in + source * words_, bytes);
-      });
+  const Step& step_;
+  LayerGeometry geometry_;
+  Choice choice_;
+  std::int64_t group_out_, panels_, stride_, group_bytes_ = 0, narrow_steps_ = 1;
+  LayerInput input_;
+  LayerBlocks blocks_;
+  EpilogueWriter epilogue_;
+  std::size_t input_bytes_ = 0, part_bytes_ = 0;
+  AlignedBytes weights_, tables_;
+  LookupTables lookup_{};
+  LayerStarts starts_;
+};
+
+/// The entries of one kernel step, products of 8 codes 0 .. 3 with weights, must span at most 255.
+bool fits_lookup(const LayerWeights& weights) {
+  std::int32_t low = 0, high = 0;
+  for (const std::int8_t v : weights.levels)
+    low = std::min<std::int32_t>(low, v), high = std::max<std::int32_t>(high, v);
+  return 8 * 3 * (high - low) <= 255;
+}
+
+/// Kernel for codes in bytes, and why faster ones declined.
+Choice choose_bytes(const PlanContext& plan, const Step& step, const LayerWeights& weights,
+                    std::vector<std::string>& refused) {
+  const DirectKernels& kernels = direct_kernels(plan.isa);
+  const CodeType& code = plan.code(step.inputs[0]);
+  Choice choice;
+  choice.kernel = kernels.int8;
+  choice.name = kernels.int8_name;
+  const std::int32_t border = step.pad_value - code.min, largest = code.max - code.min;
+  const int bits = weights.levels.size() <= 2 ? 1 : 2;
+  const std::int64_t out = step.out_channels;
+  if (kernels.lookup != nullptr) {
+    std::string why;
+    if (largest > 3)
+      why = "activations have more than 2 bits";
+    else if (weights.levels.size() > 4)
+      why = "weights have more than 4 levels";
+    else if (step.groups > 1)
+      why = "grouped convolution";
+    else if (!fits_lookup(weights))
+      why = "weight levels too far apart for entries of a byte";
+    else if (bits == 2 && out % lookup_panel != 0 && out % lookup_panel <= 16 && out < 64)
+      why = "too few output channels: half of its vectors would be empty";
+    if (why.empty()) {
+      choice.form = LayerInput::Form::packed;
+      choice.kernel = kernels.lookup;
+      choice.name = std::string(bits == 1 ? "w1a2_" : "w2a2_") + kernels.lookup_name;
+      choice.unit = 2;
+      choice.panel = lookup_panel;
+      choice.weight_bits = bits;
+      choice.lookups = bits == 1 ? 1 : 2;
+    } else {
+      refused.push_back(std::string(kernels.lookup_name) + ": " + why);
     }
   }
+  if (choice.lookups == 0) choice.narrow = kernels.narrow, choice.narrow_name = kernels.narrow_name;
+  const std::int32_t top = choice.form == LayerInput::Form::packed ? 3 : 255;
+  if (border >= 0 && border <= top)
+    choice.border = static_cast<std::uint8_t>(border);
+  else
+    choice.difference = border;
+  return choice;
+}
 
-  void correct_border(std::int64_t position, std::int32_t* row) const {
-    if (step_.pad_value == -1 || step_.kind == StepKind::dense) return;
-    const std::int32_t difference = step_.pad_value + 1;
-    geometry_.each_tap(position, [&](std::int64_t tap, std::int64_t source) {
-      if (source >= 0) return;
-      const std::int32_t* s = tap_sums_.data() + tap * step_.out_channels;
-      for (std::int64_t o = 0; o < step_.out_channels; ++o) row[o] += difference * s[o];
-    });
+Choice choose_bits(const PlanContext& plan, const Step& step) {
+  const DirectKernels& kernels = direct_kernels(plan.isa);
+  Choice choice;
+  choice.form = LayerInput::Form::words;
+  choice.kernel = kernels.binary;
+  choice.name = kernels.binary_name;
+  // Border bits are 0, which is -1.
+  choice.difference = step.kind == StepKind::dense ? 0 : step.pad_value + 1;
+  if (kernels.lookup_binary) {
+    choice.kernel = kernels.lookup;
+    choice.name = std::string("binary_") + kernels.lookup_name;
+    choice.unit = 2;
+    choice.panel = lookup_panel;
+    choice.weight_bits = 1;
+    choice.lookups = 2;
   }
-
-  BinaryGemm gemm_;
-  std::int64_t words_, k32_;
-  std::vector<std::uint32_t> weights_;
-  std::vector<std::int32_t> tap_sums_;
-};
+  return choice;
+}
 
 }  // namespace
 
+LayerWeights::LayerWeights(const Step& step) : values(step.weights.unpack()), outputs(step.out_channels) {
+  std::vector<bool> seen(256, false);
+  for (const std::int8_t v : values) seen[static_cast<std::size_t>(v + 128)] = true;
+  for (int v = -128; v < 128; ++v) {
+    if (!seen[static_cast<std::size_t>(v + 128)]) continue;
+    index_[static_cast<std::size_t>(v + 128)] = static_cast<std::uint8_t>(levels.size());
+    levels.push_back(static_cast<std::int8_t>(v));
+  }
+}
+
+std::int64_t narrow_steps(const std::int8_t* panels, std::int64_t panel_count, std::int64_t steps,
+                          std::int32_t largest) {
+  const std::int64_t lanes = 32;  // pairs of products of 16 channels
+  const auto fits = [&](std::int64_t n) {
+    for (std::int64_t p = 0; p < panel_count; ++p) {
+      for (std::int64_t first = 0; first < steps; first += n) {
+        std::int32_t low[lanes] = {}, high[lanes] = {};
+        for (std::int64_t k = first; k < std::min(steps, first + n); ++k) {
+          const std::int8_t* w = panels + (p * steps + k) * 64;
+          for (std::int64_t i = 0; i < lanes; ++i) {
+            for (std::int64_t h = 0; h < 2; ++h) {
+              low[i] += std::min<std::int32_t>(w[2 * i + h], 0) * largest;
+              high[i] += std::max<std::int32_t>(w[2 * i + h], 0) * largest;
+            }
+          }
+          for (std::int64_t i = 0; i < lanes; ++i) {
+            if (low[i] < -32768 || high[i] > 32767) return false;
+          }
+        }
+      }
+    }
+    return true;
+  };
+  std::int64_t best = 0;
+  for (std::int64_t n = 1; best < steps && fits(n); n *= 2) best = n;
+  return std::min(best, steps);
+}
+
 std::unique_ptr<PreparedStep> make_layer(const PlanContext& plan, const Step& step) {
   std::unique_ptr<PreparedStep> made;
-  if (plan.slot(step.inputs[0]).storage == Storage::bits) {
-    made = std::make_unique<BinaryLayer>(plan, step);
+  std::vector<std::string> refused;
+  LayerWeights weights(step);
+  const Slot& in = plan.slot(step.inputs[0]);
+  if (in.storage == Storage::bits) {
+    weights.set_taps(LayerGeometry(in, plan.slot(step.outputs[0]), step).taps());
+    made = std::make_unique<DirectLayer>(plan, step, weights, choose_bits(plan, step));
   } else if (step.kind == StepKind::convolution && step.groups > 1 && step.groups == step.in_channels &&
              step.groups == step.out_channels) {
-    made = std::make_unique<DepthwiseLayer>(plan, step);
+    made = make_depthwise(plan, step);
   } else {
-    made = std::make_unique<Int8Layer>(plan, step);
+    weights.set_taps(LayerGeometry(in, plan.slot(step.outputs[0]), step).taps());
+    made = std::make_unique<DirectLayer>(plan, step, weights, choose_bytes(plan, step, weights, refused));
     if (!plan.code(step.inputs[0]).sign)
-      made->refused.push_back("binary: activations are not one bit");
+      refused.push_back("binary: activations are not one bit");
     else if (!step.weights.binary())
-      made->refused.push_back("binary: weights are not one bit");
+      refused.push_back("binary: weights are not one bit");
     else if (step.groups > 1)
-      made->refused.push_back("binary: grouped convolution");
+      refused.push_back("binary: grouped convolution");
     else
-      made->refused.push_back("binary: another reader of the activations needs bytes");
+      refused.push_back("binary: another reader of the activations needs bytes");
   }
   std::size_t rows = 0;
-  const GemmKernels* table = gemm_table(rows);
+  const DirectKernels* table = direct_table(rows);
   for (std::size_t i = 0; i < rows && table[i].isa > plan.isa; ++i) {
-    made->refused.push_back(std::string(name_of(table[i].isa)) + ": " +
-                            (table[i].isa > hardware_isa() ? "the CPU lacks it" : "held down by NNQ_ISA"));
+    refused.push_back(std::string(name_of(table[i].isa)) + ": " +
+                      (table[i].isa > hardware_isa() ? "the CPU lacks it" : "held down by NNQ_ISA"));
   }
+  made->refused.insert(made->refused.end(), refused.begin(), refused.end());
   return made;
 }
 

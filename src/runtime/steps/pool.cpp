@@ -1,4 +1,6 @@
 // Pooling and movement of integers, channels last: whole channel vectors at once.
+#include "kernels/pool/pool.h"
+
 #include <algorithm>
 #include <cstring>
 
@@ -9,6 +11,7 @@ namespace {
 
 struct Range {  // taps of a window that lie inside the image
   std::int64_t first, last;
+  bool operator==(const Range&) const = default;
 };
 Range inside(std::int64_t position, std::int64_t stride, std::int64_t dilation, std::int64_t pad, std::int64_t kernel,
              std::int64_t size) {
@@ -22,93 +25,81 @@ Range inside(std::int64_t position, std::int64_t stride, std::int64_t dilation, 
 class MaxPool final : public PreparedStep {
  public:
   MaxPool(const PlanContext& plan, const Step& step)
-      : step_(step), in_(plan.slot(step.inputs[0])), out_(plan.slot(step.outputs[0])) {
-    kernel = in_.storage == Storage::bits    ? "max_pool_bits"
-             : in_.storage == Storage::bytes ? "max_pool_bytes"
-                                             : "max_pool_sums";
-    const auto channels = static_cast<std::size_t>(in_.channels());
-    flip_.assign(channels, 0);
-    for (std::size_t c = 0; c < step.min_channels.size(); ++c) flip_[c] = step.min_channels[c] != 0 ? 1 : 0;
-    words_.assign(static_cast<std::size_t>(in_.words()), 0);
-    for (std::size_t c = 0; c < channels; ++c) words_[c / 32] |= static_cast<std::uint32_t>(flip_[c]) << (c % 32);
-    any_flip_ = std::any_of(flip_.begin(), flip_.end(), [](std::uint8_t f) { return f != 0; });
+      : in_(plan.slot(step.inputs[0])), out_(plan.slot(step.outputs[0])) {
+    const PoolKernels& kernels = pool_kernels(plan.isa);
+    const bool bits = in_.storage == Storage::bits, bytes = in_.storage == Storage::bytes;
+    kernel = std::string(bits ? "max_pool_bits_" : bytes ? "max_pool_bytes_" : "max_pool_sums_") + kernels.name;
+    run_ = bits ? kernels.max_bits : bytes ? kernels.max_bytes : kernels.max_sums;
+    bytes_ = bits ? in_.words() * 4 : bytes ? in_.channels() : in_.channels() * 4;
+    const bool flips = std::any_of(step.min_channels.begin(), step.min_channels.end(), [](auto f) { return f != 0; });
+    if (flips) flip_.assign(static_cast<std::size_t>(bytes_), 0);
+    for (std::size_t c = 0; flips && c < step.min_channels.size(); ++c) {
+      if (step.min_channels[c] == 0) continue;
+      if (bits)
+        flip_[c / 8] = static_cast<std::uint8_t>(flip_[c / 8] | 1u << (c % 8));
+      else
+        std::fill_n(flip_.begin() + static_cast<std::ptrdiff_t>(bytes ? c : c * 4), bytes ? 1 : 4, std::uint8_t{255});
+    }
+    find_runs(step.window);
   }
 
   Status run(ThreadPool& pool) override {
-    const std::int64_t rows = out_.shape[0] * out_.shape[1];
-    pool.parallel(rows, [this](std::int64_t row) {
-      const std::int64_t n = row / out_.shape[1], oy = row % out_.shape[1];
-      for (std::int64_t ox = 0; ox < out_.shape[2]; ++ox) position(n, oy, ox);
+    const auto runs = static_cast<std::int64_t>(runs_.size());
+    const std::int64_t all = out_.shape[0] * runs, each = std::max<std::int64_t>(4, all / (pool.threads() * 4));
+    pool.parallel((all + each - 1) / each, [&](std::int64_t part) {
+      for (std::int64_t i = part * each; i < std::min(all, (part + 1) * each); ++i)
+        one(i / runs, runs_[static_cast<std::size_t>(i % runs)]);
     });
     return {};
   }
 
  private:
-  void position(std::int64_t n, std::int64_t oy, std::int64_t ox) const {
-    const Window& w = step_.window;
-    const Range ys = inside(oy, w.stride_h, w.dilation_h, w.pad_top, w.kernel_h, in_.shape[1]);
-    const Range xs = inside(ox, w.stride_w, w.dilation_w, w.pad_left, w.kernel_w, in_.shape[2]);
-    const std::int64_t to = (n * out_.shape[1] + oy) * out_.shape[2] + ox;
-    bool first = true;
-    for (std::int64_t ky = ys.first; ky < ys.last; ++ky) {
-      for (std::int64_t kx = xs.first; kx < xs.last; ++kx) {
-        const std::int64_t y = oy * w.stride_h + ky * w.dilation_h - w.pad_top,
-                           x = ox * w.stride_w + kx * w.dilation_w - w.pad_left;
-        merge((n * in_.shape[1] + y) * in_.shape[2] + x, to, first);
-        first = false;
+  /// Neighbouring output positions of a row whose windows have the same taps inside.
+  struct Run {
+    std::int64_t in, out, count;  // positions in the image
+    std::size_t offsets, taps;
+  };
+
+  void find_runs(const Window& w) {
+    step_ = w.stride_w * bytes_;
+    for (std::int64_t oy = 0; oy < out_.shape[1]; ++oy) {
+      const Range ys = inside(oy, w.stride_h, w.dilation_h, w.pad_top, w.kernel_h, in_.shape[1]);
+      for (std::int64_t ox = 0; ox < out_.shape[2];) {
+        const Range xs = inside(ox, w.stride_w, w.dilation_w, w.pad_left, w.kernel_w, in_.shape[2]);
+        std::int64_t end = ox + 1;
+        while (end < out_.shape[2] && inside(end, w.stride_w, w.dilation_w, w.pad_left, w.kernel_w, in_.shape[2]) == xs)
+          ++end;
+        const std::int64_t y = oy * w.stride_h + ys.first * w.dilation_h - w.pad_top,
+                           x = ox * w.stride_w + xs.first * w.dilation_w - w.pad_left;
+        runs_.push_back({y * in_.shape[2] + x, oy * out_.shape[2] + ox, end - ox, offsets_.size(),
+                         static_cast<std::size_t>((ys.last - ys.first) * (xs.last - xs.first))});
+        for (std::int64_t ky = 0; ky < ys.last - ys.first; ++ky) {
+          for (std::int64_t kx = 0; kx < xs.last - xs.first; ++kx)
+            offsets_.push_back((ky * w.dilation_h * in_.shape[2] + kx * w.dilation_w) * bytes_);
+        }
+        ox = end;
       }
     }
-    if (first) nothing(to);
   }
 
-  void merge(std::int64_t from, std::int64_t to, bool first) const {
-    if (in_.storage == Storage::bits) {
-      const std::int64_t n = in_.words();
-      const std::uint32_t* x = in_.as<std::uint32_t>() + from * n;
-      std::uint32_t* y = out_.as<std::uint32_t>() + to * n;
-      for (std::int64_t i = 0; i < n; ++i) {
-        const std::uint32_t flip = words_[static_cast<std::size_t>(i)];
-        y[i] = first ? x[i] : (((x[i] ^ flip) | (y[i] ^ flip)) ^ flip);
-      }
-    } else if (in_.storage == Storage::bytes) {
-      merge_values(in_.as<std::uint8_t>() + from * in_.channels(), out_.as<std::uint8_t>() + to * in_.channels(),
-                   first);
-    } else {
-      merge_values(in_.as<std::int32_t>() + from * in_.channels(), out_.as<std::int32_t>() + to * in_.channels(),
-                   first);
+  void one(std::int64_t image, const Run& r) const {
+    std::uint8_t* out = out_.as<std::uint8_t>() + (image * out_.shape[1] * out_.shape[2] + r.out) * bytes_;
+    if (r.taps == 0) {  // windows wholly outside (dilated): the interpreter says 0
+      std::memset(out, 0, static_cast<std::size_t>(r.count * bytes_));
+      return;
     }
+    run_({in_.as<std::uint8_t>() + (image * in_.shape[1] * in_.shape[2] + r.in) * bytes_, step_,
+          offsets_.data() + r.offsets, static_cast<std::int64_t>(r.taps), flip_.empty() ? nullptr : flip_.data(),
+          bytes_, out, r.count});
   }
 
-  template <class T>
-  void merge_values(const T* x, T* y, bool first) const {
-    const std::int64_t n = in_.channels();
-    if (first) {
-      std::memcpy(y, x, static_cast<std::size_t>(n) * sizeof(T));
-    } else if (!any_flip_) {
-      for (std::int64_t i = 0; i < n; ++i) y[i] = std::max(x[i], y[i]);
-    } else {
-      for (std::int64_t i = 0; i < n; ++i)
-        y[i] = flip_[static_cast<std::size_t>(i)] != 0 ? std::min(x[i], y[i]) : std::max(x[i], y[i]);
-    }
-  }
-
-  /// A window wholly outside (dilated): the interpreter says 0.
-  void nothing(std::int64_t to) const {
-    const std::int64_t n = in_.channels();
-    if (in_.storage == Storage::bits)
-      std::memset(out_.as<std::uint32_t>() + to * in_.words(), 0, static_cast<std::size_t>(in_.words()) * 4);
-    else if (in_.storage == Storage::bytes)
-      std::memset(out_.as<std::uint8_t>() + to * n, 0, static_cast<std::size_t>(n));
-    else
-      std::memset(out_.as<std::int32_t>() + to * n, 0, static_cast<std::size_t>(n) * 4);
-  }
-
-  const Step& step_;
   const Slot& in_;
   const Slot& out_;
+  PoolKernel run_;
+  std::int64_t bytes_ = 0, step_ = 0;
   std::vector<std::uint8_t> flip_;
-  std::vector<std::uint32_t> words_;  // flip_ as bits
-  bool any_flip_ = false;
+  std::vector<Run> runs_;
+  std::vector<std::int64_t> offsets_;
 };
 
 /// Averages codes: exact integer sums, one division, one affine map.
@@ -118,8 +109,9 @@ class SumPool final : public PreparedStep {
       : step_(step),
         in_(plan.slot(step.inputs[0])),
         out_(plan.slot(step.outputs[0])),
-        min_(plan.code(step.inputs[0]).min) {
-    kernel = "sum_pool";
+        min_(plan.code(step.inputs[0]).min),
+        kernels_(pool_kernels(plan.isa)) {
+    kernel = in_.storage == Storage::bits ? "sum_pool_bits" : std::string("sum_pool_bytes_") + kernels_.name;
     kernel_h_ = step.window.kernel_h == 0 ? in_.shape[1] : step.window.kernel_h;
     kernel_w_ = step.window.kernel_w == 0 ? in_.shape[2] : step.window.kernel_w;
     scratch_bytes = static_cast<std::size_t>(in_.channels()) * 4 * static_cast<std::size_t>(out_.shape[0]);
@@ -142,12 +134,8 @@ class SumPool final : public PreparedStep {
     const Range ys = inside(oy, w.stride_h, 1, w.pad_top, kernel_h_, in_.shape[1]);
     const Range xs = inside(ox, w.stride_w, 1, w.pad_left, kernel_w_, in_.shape[2]);
     std::fill_n(sums, channels, 0);
-    for (std::int64_t ky = ys.first; ky < ys.last; ++ky) {
-      for (std::int64_t kx = xs.first; kx < xs.last; ++kx) {
-        const std::int64_t y = oy * w.stride_h + ky - w.pad_top, x = ox * w.stride_w + kx - w.pad_left;
-        add((n * in_.shape[1] + y) * in_.shape[2] + x, sums);
-      }
-    }
+    const std::int64_t y = oy * w.stride_h + ys.first - w.pad_top, x = ox * w.stride_w + xs.first - w.pad_left;
+    add_taps((n * in_.shape[1] + y) * in_.shape[2] + x, ys.last - ys.first, xs.last - xs.first, sums);
     const auto seen = static_cast<std::int32_t>((ys.last - ys.first) * (xs.last - xs.first));
     const auto count = static_cast<float>(step_.count_pad ? static_cast<std::int32_t>(kernel_h_ * kernel_w_) : seen);
     const Epilogue& e = step_.epilogue;
@@ -160,14 +148,27 @@ class SumPool final : public PreparedStep {
     }
   }
 
-  void add(std::int64_t from, std::int32_t* sums) const {
+  /// Adds the codes of height x width positions from `first` on.
+  void add_taps(std::int64_t first, std::int64_t height, std::int64_t width, std::int32_t* sums) const {
     const std::int64_t channels = in_.channels();
-    if (in_.storage == Storage::bits) {
-      const std::uint32_t* x = in_.as<std::uint32_t>() + from * in_.words();
+    for (std::int64_t y = 0; y < height; ++y) {
+      for (std::int64_t x = 0; x < width; x += chunk) {
+        const std::int64_t n = std::min(chunk, width - x), from = first + y * in_.shape[2] + x;
+        if (in_.storage == Storage::bits)
+          add_bits(in_.as<std::uint32_t>() + from * in_.words(), n, sums);
+        else
+          kernels_.sum_bytes(in_.as<std::uint8_t>() + from * channels, n, channels, sums);
+      }
+    }
+    if (in_.storage == Storage::bits) return;
+    const auto offset = static_cast<std::int32_t>(height * width) * min_;
+    for (std::int64_t c = 0; c < channels; ++c) sums[c] += offset;
+  }
+
+  void add_bits(const std::uint32_t* x, std::int64_t positions, std::int32_t* sums) const {
+    const std::int64_t channels = in_.channels(), words = in_.words();
+    for (std::int64_t p = 0; p < positions; ++p, x += words) {
       for (std::int64_t c = 0; c < channels; ++c) sums[c] += (x[c / 32] >> (c % 32) & 1u) != 0 ? 1 : -1;
-    } else {
-      const std::uint8_t* x = in_.as<std::uint8_t>() + from * channels;
-      for (std::int64_t c = 0; c < channels; ++c) sums[c] += x[c] + min_;
     }
   }
 
@@ -175,6 +176,8 @@ class SumPool final : public PreparedStep {
   const Slot& in_;
   const Slot& out_;
   std::int32_t min_;
+  const PoolKernels& kernels_;
+  static constexpr std::int64_t chunk = 256;  // positions added up in 16 bits
   std::int64_t kernel_h_ = 1, kernel_w_ = 1;
 };
 

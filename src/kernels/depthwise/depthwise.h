@@ -1,0 +1,43 @@
+// Depthwise convolution: one filter a channel, channels in lanes.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu.h"
+#include "kernels/direct/direct.h"
+
+namespace nnq {
+
+struct DepthwiseCall {
+  const DirectRow* rows;  // where a position's window starts, and what its sums start from
+  std::int64_t row_count;
+  const std::int64_t* offsets;  // [2 * pairs] from a row's start to a tap's channels
+  std::int64_t pairs;           // of taps; an odd last tap is paired with itself and weight 0
+  const std::int16_t* weights;  // [pairs][channels][2]
+  std::int64_t channels;
+  std::int32_t* sums;  // [row_count][channels]
+};
+
+/// sums[r][c] = start[c] + sum over taps of w[tap][c] * row[r].data[offsets[tap] + c].
+using DepthwiseKernel = void (*)(const DepthwiseCall& call) noexcept;
+
+struct DepthwiseKernels {
+  Isa isa;
+  const char* name;
+  DepthwiseKernel run;
+};
+const DepthwiseKernels* depthwise_table(std::size_t& rows);
+const DepthwiseKernels& depthwise_kernels(Isa isa);
+
+namespace portable {
+void depthwise(const DepthwiseCall& call) noexcept;
+/// Channels first .. channels - 1 of one row.
+void depthwise_row(const DepthwiseCall& call, std::int64_t row, std::int64_t first) noexcept;
+}  // namespace portable
+#if defined(__x86_64__)
+namespace avx2 {
+void depthwise(const DepthwiseCall& call) noexcept;
+}
+#endif
+
+}  // namespace nnq

@@ -1,0 +1,95 @@
+// Products of rows that lie anywhere: convolutions read their input where it is, without a gathered copy.
+//
+// A row is one output position. Its inputs are `steps` units of bytes, unit k at row.data + offsets[k]; the offsets are
+// the same for all rows. All kernels give the same sums, bit for bit, where their conditions hold:
+//
+//   int8    units of 4 bytes, weights panel[k][16][4] int8. Any codes.
+//   narrow  the same; pairs of products meet in 16 bits, and `narrow_steps` units are summed there before they are
+//           widened. The caller has proven from the weights that neither can leave 16 bits.
+//   binary  units of 4 bytes = 32 sign bits, weights panel[k][16] words: sums = start - 2 * mismatches.
+//   lookup  units of 2 bytes. Each byte chooses one or two tables of 16 bytes, each weight nibble an entry: the sum of
+//           products of 2 or 4 weights with 2 or 4 activations, plus an offset that makes it unsigned (the caller takes
+//           it away through `start`). Weights panel[k][byte][lookup][32], a nibble each in a byte of its own.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cpu.h"
+
+namespace nnq {
+
+struct DirectRow {
+  const std::uint8_t* data;
+  const std::int32_t* start;  // [outputs, padded to whole panels]: what the sums start from
+};
+
+/// What a lookup kernel reads besides rows and weights.
+struct LookupTables {
+  const std::uint8_t* tables;  // [256][lookups][16], by the value of an activation byte
+  int lookups;                 // 1 or 2 a byte
+  int shift;                   // sums = start + (looked up << shift)
+  std::int64_t byte_units;     // units whose entries surely add up to at most 255
+  std::int64_t word_units;     // the same for 65535, a multiple of byte_units
+};
+
+struct DirectCall {
+  const DirectRow* rows;
+  std::int64_t row_count;
+  const std::int64_t* offsets;  // [steps]
+  std::int64_t steps;
+  const std::uint8_t* panels;
+  std::int64_t panel_count;  // of 16 outputs; lookup: of 32
+  std::int32_t* sums;        // [row_count][stride]
+  std::int64_t stride;
+  std::int64_t narrow_steps = 1;         // narrow
+  const LookupTables* lookup = nullptr;  // lookup
+};
+
+using DirectKernel = void (*)(const DirectCall& call) noexcept;
+/// Packs `count` codes 0 .. 3, one a byte, four to a byte, the first in the lowest bits; zeros up to a multiple of 8
+/// codes.
+using PackCodes = void (*)(const std::uint8_t* codes, std::uint8_t* packed, std::int64_t count) noexcept;
+
+/// One instruction set's kernels. A null kernel: there is none that beats the others of its row.
+struct DirectKernels {
+  Isa isa;
+  const char* int8_name;
+  DirectKernel int8;
+  const char* narrow_name;
+  DirectKernel narrow;
+  const char* binary_name;
+  DirectKernel binary;
+  const char* lookup_name;
+  DirectKernel lookup;
+  PackCodes pack;
+  bool lookup_binary;  // binary layers are faster by lookup than by the binary kernel
+};
+
+inline constexpr std::int64_t direct_panel = 16, lookup_panel = 32;
+
+/// The table, fastest first; the last row runs everywhere and is the reference.
+const DirectKernels* direct_table(std::size_t& rows);
+/// The first row that `isa` can run.
+const DirectKernels& direct_kernels(Isa isa);
+
+namespace portable {
+void direct_int8(const DirectCall& call) noexcept;
+void direct_binary(const DirectCall& call) noexcept;
+void direct_lookup(const DirectCall& call) noexcept;
+void pack_codes(const std::uint8_t* codes, std::uint8_t* packed, std::int64_t count) noexcept;
+}  // namespace portable
+#if defined(__x86_64__)
+namespace avx2 {
+void direct_int8(const DirectCall& call) noexcept;
+void direct_narrow(const DirectCall& call) noexcept;
+void direct_lookup(const DirectCall& call) noexcept;
+void pack_codes(const std::uint8_t* codes, std::uint8_t* packed, std::int64_t count) noexcept;
+}  // namespace avx2
+namespace avx512 {
+void direct_int8(const DirectCall& call) noexcept;
+void direct_binary(const DirectCall& call) noexcept;
+}  // namespace avx512
+#endif
+
+}  // namespace nnq

@@ -1,0 +1,91 @@
+// What becomes of a layer's sums (docs/program.md, "Epilogues"), one table row an instruction set. All rows give the
+// same bits: float operations one by one, rounded once, division stays division.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/cpu.h"
+
+namespace nnq {
+
+inline constexpr std::int64_t epilogue_block = 16;  // channels
+
+/// Thresholds as the kernels want them. A sum is turned (negated where the direction falls), then passes a level when
+/// it is greater than `limits`: threshold - 1.
+struct Thresholds {
+  /// thresholds [channels][levels] and direction [channels] as in a step; code = first + step * passed, stored minus
+  /// base.
+  void make(std::int64_t channels, std::int32_t levels, const std::int32_t* thresholds, const std::int8_t* direction,
+            std::int32_t first, std::int32_t step, std::int32_t base);
+
+  std::int64_t channels = 0;
+  std::int32_t levels = 0, step = 1;
+  bool turns = false;                // some direction falls
+  bool narrow = false;               // all limits fit 16 bits: saturated 16-bit sums compare the same
+  std::vector<std::int32_t> limits;  // [blocks][levels][16]; never: INT32_MAX
+  std::vector<std::int16_t> limits16;
+  std::vector<std::int32_t> turn;   // [blocks * 16]: 0 or -1
+  std::vector<std::uint8_t> start;  // [blocks * 16]: stored code of no level passed
+};
+
+struct ThresholdCall {
+  const Thresholds* thresholds;
+  const std::int32_t* sums;  // [count][stride]
+  std::int64_t stride, count;
+  void* out;  // bytes [count][channels], or words [count][(channels + 31) / 32]
+};
+using ThresholdKernel = void (*)(const ThresholdCall& call) noexcept;
+
+/// affine and requantize.
+struct RealCall {
+  enum class Residual { none, bytes, sums, bits };
+  enum class Output { floats, codes, signs, bits };
+  const std::int32_t* sums;  // [count][stride]
+  std::int64_t stride, count, channels;
+  const float *a, *b;  // [channels]
+  Residual residual = Residual::none;
+  const void* residual_data = nullptr;  // [count][channels], bits [count][words]
+  std::int32_t residual_min = 0;        // bytes: code of byte 0
+  const float *residual_a = nullptr, *residual_b = nullptr;
+  bool relu = false;
+  Output output = Output::codes;
+  float scale = 1;  // codes
+  std::int32_t min = 0, max = 255, base = 0;
+  void* out = nullptr;                                   // bytes [count][channels], words or floats
+  std::int64_t channel_stride = 1, position_stride = 0;  // floats
+};
+using RealKernel = void (*)(const RealCall& call) noexcept;
+
+struct EpilogueKernels {
+  Isa isa;
+  const char* name;
+  ThresholdKernel codes;  // to bytes
+  ThresholdKernel bits;   // one level, to sign bits
+  RealKernel real;
+};
+
+/// The table, fastest first; the last row runs everywhere and is the reference.
+const EpilogueKernels* epilogue_table(std::size_t& rows);
+const EpilogueKernels& epilogue_kernels(Isa isa);
+
+namespace portable {
+void threshold_codes(const ThresholdCall& call) noexcept;
+void threshold_bits(const ThresholdCall& call) noexcept;
+void real_epilogue(const RealCall& call) noexcept;
+}  // namespace portable
+#if defined(__x86_64__)
+namespace avx2 {
+void threshold_codes(const ThresholdCall& call) noexcept;
+void threshold_bits(const ThresholdCall& call) noexcept;
+void real_epilogue(const RealCall& call) noexcept;
+}  // namespace avx2
+namespace avx512 {
+void threshold_codes(const ThresholdCall& call) noexcept;
+void threshold_bits(const ThresholdCall& call) noexcept;
+void real_epilogue(const RealCall& call) noexcept;
+}  // namespace avx512
+#endif
+
+}  // namespace nnq

@@ -1,0 +1,88 @@
+// Depthwise convolutions: one filter a channel.
+#include "kernels/depthwise/depthwise.h"
+
+#include "runtime/steps/layer.h"
+#include "runtime/steps/layer_starts.h"
+
+namespace nnq {
+namespace {
+
+class DepthwiseLayer final : public PreparedStep {
+ public:
+  DepthwiseLayer(const PlanContext& plan, const Step& step)
+      : geometry_(plan.slot(step.inputs[0]), plan.slot(step.outputs[0]), step),
+        kernel_(depthwise_kernels(plan.isa)),
+        channels_(step.out_channels),
+        border_(step.pad_value - plan.code(step.inputs[0]).min),
+        input_(geometry_, plan.slot(step.inputs[0]), LayerInput::Form::bytes, 1, step.in_channels,
+               border_fits() ? static_cast<std::uint8_t>(border_) : std::uint8_t{0}, nullptr),
+        blocks_(geometry_.positions(), channels_, plan.threads),
+        epilogue_(plan, step) {
+    kernel = kernel_.name;
+    operations = 2 * geometry_.positions() * step.weights.count;
+    offsets_ = input_.offsets();  // a kernel step is a tap
+    if (offsets_.size() % 2 != 0) offsets_.push_back(offsets_.back());
+    pack(step, plan.code(step.inputs[0]).min);
+    input_bytes_ = (input_.scratch_bytes() + 63) / 64 * 64;
+    part_bytes_ = static_cast<std::size_t>(blocks_.rows()) *
+                      (static_cast<std::size_t>(channels_) * 4 + sizeof(DirectRow)) / 64 * 64 +
+                  128;
+    scratch_bytes = input_bytes_ + part_bytes_ * static_cast<std::size_t>(blocks_.parts());
+  }
+
+  Status run(ThreadPool& pool) override {
+    input_.prepare(pool, scratch);
+    pool.parallel(blocks_.parts(), [this](std::int64_t part) {
+      std::byte* const own = scratch + input_bytes_ + part_bytes_ * static_cast<std::size_t>(part);
+      auto* const rows = reinterpret_cast<DirectRow*>(own);
+      auto* const sums = reinterpret_cast<std::int32_t*>(
+          own + (static_cast<std::size_t>(blocks_.rows()) * sizeof(DirectRow) + 63) / 64 * 64);
+      blocks_.each(part, [&](std::int64_t first, std::int64_t count) {
+        fill_rows(geometry_, input_, starts_, scratch, first, count, 0, 0, rows);
+        kernel_.run({rows, count, offsets_.data(), static_cast<std::int64_t>(offsets_.size()) / 2, weights_.data(),
+                     channels_, sums});
+        epilogue_.write(sums, channels_, first, count);
+      });
+    });
+    return {};
+  }
+
+ private:
+  bool border_fits() const { return border_ >= 0 && border_ <= 255; }
+
+  void pack(const Step& step, std::int32_t min) {
+    const std::vector<std::int8_t> w = step.weights.unpack();
+    const auto taps = static_cast<std::size_t>(geometry_.taps()), channels = static_cast<std::size_t>(channels_);
+    weights_.assign(offsets_.size() * channels, 0);
+    std::vector<std::int32_t> base(channels, 0), tap_sums(taps * channels, 0);
+    for (std::size_t c = 0; c < channels; ++c) {
+      for (std::size_t t = 0; t < taps; ++t) {
+        const std::int8_t v = w[c * taps + t];
+        weights_[(t / 2 * channels + c) * 2 + t % 2] = v;
+        tap_sums[t * channels + c] = v;
+        base[c] += v * min;
+      }
+    }
+    starts_.make(geometry_, base, tap_sums, border_fits() ? 0 : border_);
+  }
+
+  LayerGeometry geometry_;
+  const DepthwiseKernels& kernel_;
+  std::int64_t channels_;
+  std::int32_t border_;
+  LayerInput input_;
+  LayerBlocks blocks_;
+  EpilogueWriter epilogue_;
+  std::size_t input_bytes_ = 0, part_bytes_ = 0;
+  std::vector<std::int64_t> offsets_;
+  std::vector<std::int16_t> weights_;
+  LayerStarts starts_;
+};
+
+}  // namespace
+
+std::unique_ptr<PreparedStep> make_depthwise(const PlanContext& plan, const Step& step) {
+  return std::make_unique<DepthwiseLayer>(plan, step);
+}
+
+}  // namespace nnq

@@ -1,0 +1,72 @@
+// Parts of convolutions and fully connected layers.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels/aligned.h"
+#include "runtime/plan.h"
+#include "runtime/steps/layer_input.h"
+
+namespace nnq {
+
+/// A layer's integers [outputs][taps][tap], and the set of values they take.
+struct LayerWeights {
+  explicit LayerWeights(const Step& step);
+  void set_taps(std::int64_t count) {
+    taps = count;
+    tap = taps > 0 ? static_cast<std::int64_t>(values.size()) / (outputs * taps) : 0;
+  }
+
+  std::int8_t at(std::int64_t o, std::int64_t t, std::int64_t i) const {
+    return values[static_cast<std::size_t>((o * taps + t) * tap + i)];
+  }
+  template <class F>
+  void each(F&& f) const {
+    for (std::int64_t o = 0; o < outputs; ++o) {
+      for (std::int64_t t = 0; t < taps; ++t) {
+        for (std::int64_t i = 0; i < tap; ++i) f(o, t, i, at(o, t, i));
+      }
+    }
+  }
+  /// Number of a value in `levels`, and the value of a number (numbers beyond the last mean the first).
+  unsigned level(std::int8_t v) const { return index_[static_cast<std::size_t>(v + 128)]; }
+  std::int32_t value(int number) const {
+    return levels[static_cast<std::size_t>(number) < levels.size() ? static_cast<std::size_t>(number) : 0];
+  }
+
+  std::vector<std::int8_t> values;
+  std::vector<std::int8_t> levels;  // distinct values, ascending
+  std::int64_t outputs, taps = 1, tap = 1;
+
+ private:
+  std::uint8_t index_[256] = {};
+};
+
+/// Blocks of output positions, dealt to parts that run in parallel, each with scratch of its own.
+class LayerBlocks {
+ public:
+  /// stride: sums a position.
+  LayerBlocks(std::int64_t positions, std::int64_t stride, int threads);
+  std::int64_t rows() const { return rows_; }  // positions of a block, at most
+  std::int64_t parts() const { return parts_; }
+  /// Calls f(first position, count) for every block of a part.
+  template <class F>
+  void each(std::int64_t part, F&& f) const {
+    for (std::int64_t b = blocks_ * part / parts_; b < blocks_ * (part + 1) / parts_; ++b)
+      f(b * rows_, b * rows_ + rows_ < positions_ ? rows_ : positions_ - b * rows_);
+  }
+
+ private:
+  std::int64_t positions_, rows_, blocks_, parts_;
+};
+
+/// How many kernel steps of int8 panels [panel][steps][16][4] may be summed in 16 bits, as pairs, for codes 0 ..
+/// largest: proven from the weights, whatever the codes and their order. 0: not even one pair.
+std::int64_t narrow_steps(const std::int8_t* panels, std::int64_t panel_count, std::int64_t steps,
+                          std::int32_t largest);
+
+std::unique_ptr<PreparedStep> make_depthwise(const PlanContext& plan, const Step& step);
+
+}  // namespace nnq
