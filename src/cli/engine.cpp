@@ -1,6 +1,7 @@
 #include "cli/engine.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <thread>
 
@@ -27,17 +28,22 @@ std::set<std::string> constant_values(const Graph& graph) {
   return constants;
 }
 
-/// Values that hold codes or sums of codes: from Quantize or Sign to the Affine that makes them real.
-std::set<std::string> integer_values(const Graph& graph) {
-  static const std::set<std::string> keep = {"Conv",    "ConvTranspose", "Gemm",      "MatMul",   "MaxPool",
-                                             "Flatten", "Reshape",       "Transpose", "Concat",   "Squeeze",
-                                             "Slice",   "Identity",      "Pad",       "Unsqueeze"};
-  std::set<std::string> integers;
+/// Values that hold codes (from a quantizer on, whatever moves them) or sums of products of them, up to the Affine or
+/// Levels that makes them real.
+std::map<std::string, Holds> integer_values(const Graph& graph) {
+  static const std::set<std::string> quantizers = {"Quantize", "Sign", "Bucketize"};
+  static const std::set<std::string> layers = {"Conv", "ConvTranspose", "Gemm", "MatMul"};
+  static const std::set<std::string> movers = {"MaxPool", "Flatten", "Reshape",  "Transpose", "Concat",
+                                               "Squeeze", "Slice",   "Identity", "Pad",       "Unsqueeze"};
+  std::map<std::string, Holds> integers;
   for (const Node& node : graph.nodes) {
-    const bool quantizes = node.is("Quantize", kNnqDomain) || node.is("Sign", kNnqDomain);
-    const bool moves =
-        node.domain.empty() && keep.contains(node.op) && !node.inputs.empty() && integers.contains(node.inputs[0]);
-    if (quantizes || moves) integers.insert(node.outputs.begin(), node.outputs.end());
+    const auto from = node.inputs.empty() ? integers.end() : integers.find(node.inputs[0]);
+    Holds made = Holds::real;
+    if (node.domain == kNnqDomain && quantizers.contains(node.op)) made = Holds::codes;
+    if (from != integers.end() && node.domain.empty() && layers.contains(node.op)) made = Holds::sums;
+    if (from != integers.end() && node.domain.empty() && movers.contains(node.op)) made = from->second;
+    if (made == Holds::real) continue;
+    for (const std::string& output : node.outputs) integers[output] = made;
   }
   return integers;
 }
@@ -47,7 +53,9 @@ std::function<void(const std::string&, const Tensor&)> graph_observer(const Grap
   if (!observe) return {};
   return [&observe, constants = constant_values(graph), integers = integer_values(graph)](const std::string& name,
                                                                                           const Tensor& value) {
-    if (!constants.contains(name)) observe(name, value, integers.contains(name));
+    if (constants.contains(name)) return;
+    const auto integer = integers.find(name);
+    observe(name, value, integer == integers.end() ? Holds::real : integer->second);
   };
 }
 
@@ -57,7 +65,10 @@ std::vector<Tensor> run_interpreter(const Program& program, const Tensor& input,
   if (observe) {
     see = [&](std::int32_t value, const Tensor& tensor) {
       const ProgramValue& described = program.values[static_cast<std::size_t>(value)];
-      observe(described.name, tensor, described.kind != ValueKind::tensor);
+      observe(described.name, tensor,
+              described.kind == ValueKind::tensor  ? Holds::real
+              : described.kind == ValueKind::codes ? Holds::codes
+                                                   : Holds::sums);
     };
   }
   std::vector<Tensor> outputs;

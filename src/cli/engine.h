@@ -10,9 +10,10 @@
 
 namespace nnq::cli {
 
-/// Sees a value of the model as it is made: its name, the tensor in ONNX layout, and whether it holds integers (codes
-/// or sums of codes) that stand for real values by a scale.
-using Observer = std::function<void(const std::string& name, const Tensor& value, bool integer)>;
+/// Sees a value of the model as it is made: its name, the tensor in ONNX layout, and whether its numbers are real,
+/// codes of a quantizer, or sums of products of codes.
+enum class Holds { real, codes, sums };
+using Observer = std::function<void(const std::string& name, const Tensor& value, Holds holds)>;
 
 class Engine {
  public:

@@ -31,26 +31,40 @@ bool comparable(const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
-void FidelityMeter::see_a(const std::string& name, const Tensor& value, bool integer) {
+void FidelityMeter::see_a(const std::string& name, const Tensor& value, Holds holds) {
   order_.emplace(name, order_.size());
-  batch_[name] = {value, integer};
+  batch_[name] = {value, holds};
   // The real value stands for its stem where there is one; codes only in its absence.
   const std::string stem = stem_of(name);
   if (stem == name || !batch_by_stem_.contains(stem)) batch_by_stem_[stem] = name;
 }
 
-void FidelityMeter::see_b(const std::string& name, const Tensor& value, bool integer) {
+void FidelityMeter::see_b(const std::string& name, const Tensor& value, Holds holds) {
+  const bool integer = holds != Holds::real;
   const auto exact = batch_.find(name);
-  if (exact != batch_.end() && exact->second.integer == integer) {
-    if (comparable(exact->second.value, value)) add(sums_[name], exact->second.value, value);
+  if (exact != batch_.end() && (exact->second.holds != Holds::real) == integer) {
+    if (!comparable(exact->second.value, value)) return;
+    add(sums_[name], exact->second.value, value);
+    if (exact->second.holds == Holds::codes && holds == Holds::codes) count_codes(exact->second.value, value);
     return;
   }
   const std::string stem = stem_of(name);
   const auto by_stem = batch_by_stem_.find(stem);
   if (by_stem == batch_by_stem_.end()) return;
   const Seen& a = batch_.at(by_stem->second);
-  if (a.integer == integer || !comparable(a.value, value)) return;
+  if ((a.holds != Holds::real) == integer || !comparable(a.value, value)) return;
   if (partner_.emplace(stem, name).first->second == name) add(fitted_[by_stem->second], a.value, value);
+}
+
+void FidelityMeter::count_codes(const Tensor& a, const Tensor& b) {
+  const std::vector<float> left = a.to_float(), right = b.to_float();
+  const bool signs = std::all_of(left.begin(), left.end(), [](float v) { return v == 1 || v == -1; });
+  for (std::size_t i = 0; i < left.size(); ++i) {
+    const float levels = std::abs(left[i] - right[i]) / (signs ? 2.0F : 1.0F);
+    ++codes_.count;
+    if (levels == 1) ++codes_.by_one;
+    if (levels > 1) ++codes_.by_more;
+  }
 }
 
 void FidelityMeter::add(Sums& sums, const Tensor& a, const Tensor& b) {

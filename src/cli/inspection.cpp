@@ -13,7 +13,7 @@ bool moves_codes(const Node& node) {
   static const std::set<std::string> movers = {
       "MaxPool",   "Flatten", "Reshape",  "Transpose", "Concat",           "Squeeze", "Slice",
       "Unsqueeze", "Pad",     "Identity", "Gather",    "DequantizeLinear", "Split"};
-  return node.domain.empty() && movers.contains(node.op);
+  return (node.domain.empty() && movers.contains(node.op)) || node.is("Levels", kNnqDomain);
 }
 
 int bits_of(DType type) { return size_of(type) > 0 && type != DType::f32 ? static_cast<int>(8 * size_of(type)) : 32; }
@@ -138,11 +138,13 @@ class GraphInspector {
     };
     row.activation_bits = incoming();
     if (node.is("Quantize", kNnqDomain)) row.activation_bits = static_cast<int>(node.get_int("bits", 8));
+    if (node.is("Bucketize", kNnqDomain)) row.activation_bits = static_cast<int>(node.get_int("bits", 8));
     if (node.is("Sign", kNnqDomain)) row.activation_bits = 1;
     if (node.is("Quantizer", kNnqDomain)) row.activation_bits = static_cast<int>(node.get_int("bits", 32));
     if (node.is("QuantizeLinear")) row.activation_bits = bits_of(type_of(node.outputs[0]).dtype);
-    const bool makes_codes = node.is("Quantize", kNnqDomain) || node.is("Sign", kNnqDomain) ||
-                             node.is("Quantizer", kNnqDomain) || node.is("QuantizeLinear");
+    const bool makes_codes = node.is("Quantize", kNnqDomain) || node.is("Bucketize", kNnqDomain) ||
+                             node.is("Sign", kNnqDomain) || node.is("Quantizer", kNnqDomain) ||
+                             node.is("QuantizeLinear");
     if (row.activation_bits == 32 || !(makes_codes || moves_codes(node))) return;
     for (const std::string& output : node.outputs) code_bits_[output] = row.activation_bits;
   }

@@ -56,10 +56,12 @@ class ProgramInspector {
     const Shape last = channels_last(in.static_shape());
     Shape shape = last;
     Status status;
-    if (step.kind == StepKind::convolution) status = convolution_shape(step, last, shape);
+    if (step.kind == StepKind::convolution || step.kind == StepKind::plane_convolution)
+      status = convolution_shape(step, last, shape);
     if (step.kind == StepKind::max_pool || step.kind == StepKind::sum_pool) status = pool_shape(step, last, shape);
     if (step.kind == StepKind::subsample) status = subsample_shape(step, last, shape);
-    if (step.kind == StepKind::dense) shape = {last.empty() ? 1 : last[0], step.out_channels};
+    if (step.kind == StepKind::dense || step.kind == StepKind::plane_dense)
+      shape = {last.empty() ? 1 : last[0], step.out_channels};
     if (status.ok()) out = ValueType::of(out.dtype, channels_first(shape));
   }
 
@@ -88,9 +90,15 @@ class ProgramInspector {
     row.note = step.note;
     if (!step.outputs.empty() && step.outputs[0] >= 0) set_shape(row, type(step.outputs[0]));
     if (!step.inputs.empty() && step.inputs[0] >= 0) row.activation_bits = bits(step.inputs[0]);
-    const bool makes_codes = step.kind == StepKind::quantize || step.kind == StepKind::threshold;
+    const bool makes_codes =
+        step.kind == StepKind::quantize || step.kind == StepKind::threshold || step.kind == StepKind::bucketize;
     if (makes_codes) row.activation_bits = bits(step.outputs[0]);
-    if (step.kind == StepKind::convolution || step.kind == StepKind::dense) take_weights(row, step);
+    const bool planes = step.kind == StepKind::plane_convolution || step.kind == StepKind::plane_dense;
+    if (planes || step.kind == StepKind::convolution || step.kind == StepKind::dense) take_weights(row, step);
+    if (planes) row.encoding = step.planes.weight_signs && step.weights.bits == 1 ? "binary" : "bit planes";
+    const RealPlanes& p = step.planes;
+    row.bytes += bytes_of(p.thresholds) + bytes_of(p.levels) + bytes_of(p.weight_scale) + bytes_of(p.weight_offset) +
+                 bytes_of(p.code_scale) + bytes_of(p.patterns);
     const Epilogue& e = step.epilogue;
     row.bytes += bytes_of(e.a) + bytes_of(e.b) + bytes_of(e.residual_a) + bytes_of(e.residual_b) +
                  bytes_of_thresholds(e) + static_cast<std::int64_t>((step.min_channels.size() + 7) / 8);

@@ -89,6 +89,8 @@ class Compare final : public Verb {
     for (const ValueFidelity& layer : meter.result())
       document["layers"].push_back(
           {{"name", layer.name}, {"sqnr_db", number(layer.sqnr_db)}, {"equal", layer.equal}, {"fitted", layer.fitted}});
+    const CodeAgreement& codes = meter.codes();
+    document["codes"] = {{"count", codes.count}, {"off_by_one", codes.by_one}, {"off_by_more", codes.by_more}};
     const std::string first = meter.first_difference();
     document["first_difference"] = first.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(first);
     if (!json) print(document, meter);
@@ -120,8 +122,8 @@ class Compare final : public Verb {
       for (std::int64_t& index : indices) index = std::min(index, sample_count(samples, 0) - 1);
       const auto run = [&](int i) {
         return engines[i]->run(make_batch(models[i], samples, preparing[i], indices),
-                               [&](const std::string& name, const Tensor& value, bool integer) {
-                                 i == 0 ? meter.see_a(name, value, integer) : meter.see_b(name, value, integer);
+                               [&](const std::string& name, const Tensor& value, Holds holds) {
+                                 i == 0 ? meter.see_a(name, value, holds) : meter.see_b(name, value, holds);
                                });
       };
       const std::vector<Tensor> a = run(0), b = run(1);
@@ -148,6 +150,13 @@ class Compare final : public Verb {
                grouped(document["count"].get<std::int64_t>()), document["agreement"].get<double>(),
                document["max_abs_difference"].is_null() ? NAN : document["max_abs_difference"].get<double>(),
                document["layer_samples"].get<std::int64_t>());
+    if (const CodeAgreement& codes = meter.codes(); codes.count > 0) {
+      const auto share = [&](std::int64_t n) {
+        return 100 * static_cast<double>(n) / static_cast<double>(codes.count);
+      };
+      fmt::print("activation codes that differ: {:.4f} % by one level, {:.4f} % by more (of {})\n", share(codes.by_one),
+                 share(codes.by_more), grouped(codes.count));
+    }
     const std::string first = meter.first_difference();
     fmt::print("first difference: {}\n", first.empty() ? "none" : first);
   }
