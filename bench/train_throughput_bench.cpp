@@ -84,13 +84,28 @@ struct ResNet20 : torch::nn::Module {
 
 // ---- the same network as a Graph -----------------------------------------------------------------------------------
 
-/// The zoo's ResNet-20; with a method, weights and inputs of all layers but the first and the last are quantized.
+bool serves(const std::string& method, nnq::train::Role role, int bits) {
+  nnq::train::QuantizerContext context;
+  context.role = role;
+  context.bits = bits;
+  try {
+    nnq::train::find_method(method).make(context);
+  } catch (const nnq::Error&) {
+    return false;
+  }
+  return true;
+}
+
+/// The zoo's ResNet-20; with a method, weights and (where it has them) inputs of all layers but the first and the last
+/// are quantized.
 Graph resnet20(const std::string& method, int bits) {
   Graph graph = nnq::build_zoo("resnet20");
   if (method.empty()) return graph;
-  const nnq::QuantizerSpec spec{method, bits, {}};
+  const nnq::QuantizerSpec weights{method, bits, {}};
+  const nnq::QuantizerSpec activations =
+      serves(method, nnq::train::Role::activation, bits) ? weights : nnq::QuantizerSpec{};
   nnq::PlacementOptions options;
-  options.rules = {{"*", spec, spec, {}}, {"first", {}, {}, {}}, {"last", {}, {}, {}}};
+  options.rules = {{"*", weights, activations, {}}, {"first", {}, {}, {}}, {"last", {}, {}, {}}};
   return nnq::place_quantizers(std::move(graph), options);
 }
 
@@ -232,7 +247,9 @@ int main(int argc, char** argv) {
       if (colon != std::string::npos) own.bits = std::atoi(item.substr(colon + 1).c_str());
       const std::string method = item.substr(0, colon);
       contenders.push_back(
-          executor_contender(fmt::format("executor, {} W{}A{}", method, own.bits, own.bits), method, own, x));
+          executor_contender(fmt::format("executor, {} W{}A{}", method, own.bits,
+                                         serves(method, nnq::train::Role::activation, own.bits) ? own.bits : 32),
+                             method, own, x));
     }
     for (Contender& contender : contenders) step(contender, x, labels);  // warm up
     for (int round = 0; round < settings.rounds; ++round)

@@ -12,7 +12,7 @@ namespace nnq::multibit {
 namespace {
 
 /// Up to this many bits, passing over the values once a threshold is faster than a search a value.
-constexpr int kScanBits = 4;
+constexpr int kScanBits = 6;
 /// What keeps the system of least squares solvable when two planes of signs agree: pulls towards the last scales.
 constexpr double kAlternatingRidge = 1e-6;
 constexpr std::int64_t kBlock = 512;
@@ -43,12 +43,15 @@ NNQ_CLONES void scan_values(const float* x, float* out, std::int64_t n, const fl
   }
 }
 
-/// Position of the nearest level by bisecting the thresholds.
+/// Position of the nearest level by bisecting the thresholds, a block of values at a time.
 NNQ_CLONES void bisect(const float* x, std::uint8_t* position, std::int64_t n, const float* thresholds, int count) {
-  for (std::int64_t i = 0; i < n; ++i) {
-    int low = 0;
-    for (int half = count / 2; half > 0; half /= 2) low += x[i] >= thresholds[low + half] ? half : 0;
-    position[i] = static_cast<std::uint8_t>(low);
+  for (std::int64_t begin = 0; begin < n; begin += kBlock) {
+    const std::int64_t size = n - begin < kBlock ? n - begin : kBlock;
+    std::int32_t low[kBlock];
+    for (std::int64_t i = 0; i < size; ++i) low[i] = 0;
+    for (int half = count / 2; half > 0; half /= 2)
+      for (std::int64_t i = 0; i < size; ++i) low[i] += x[begin + i] >= thresholds[low[i] + half] ? half : 0;
+    for (std::int64_t i = 0; i < size; ++i) position[begin + i] = static_cast<std::uint8_t>(low[i]);
   }
 }
 
