@@ -7,6 +7,7 @@
 #include "methods/compress/factorize.h"
 #include "nnq/error.h"
 #include "nnq/lower.h"
+#include "nnq/program.h"
 #include "quantize/support.h"
 #include "train/executor.h"
 
