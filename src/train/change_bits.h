@@ -10,7 +10,7 @@ namespace nnq::train {
 
 struct BitsChange {
   std::string layers = "*";          // as in a rule: *, first, last, or a pattern of layer names
-  std::string method;                // quantizers of this method; empty: of every method
+  std::string method = {};           // quantizers of this method; empty: of every method
   int weights = 0, activations = 0;  // 0: stay as they are
 };
 

@@ -2,9 +2,12 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "methods/compress/factorize.h"
 #include "nnq/error.h"
 #include "nnq/lower.h"
+#include "nnq/program.h"
 #include "quantize/support.h"
 #include "train/executor.h"
 
@@ -50,7 +53,8 @@ TEST(FloatWeights, PrunedWeightsFreezeAsTheyAreEvaluated) {
     ASSERT_NE(weight, nullptr);
     std::int64_t zeros = 0;
     for (const float v : weight->values<float>()) zeros += v == 0 ? 1 : 0;
-    EXPECT_EQ(zeros, weight->count() * 3 / 4) << node.name;
+    EXPECT_LE(zeros, weight->count() * 3 / 4) << node.name;  // equal magnitudes stay together
+    EXPECT_GT(zeros, weight->count() / 2) << node.name;
     ++layers;
   }
   EXPECT_EQ(layers, 3);

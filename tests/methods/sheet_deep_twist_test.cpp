@@ -64,7 +64,7 @@ TEST(DeepTwistSheet, Ternary) {  // 3
 
 TEST(DeepTwistSheet, ProjectingTwiceChangesNothing) {  // 4
   const at::Tensor w = normal({16, 8, 3, 3});
-  for (const std::string projection : {"ternary", "prune", "svd", "tucker2", "none"}) {
+  for (const std::string projection : {"ternary", "multi_bit", "prune", "svd", "tucker2", "none"}) {
     const auto quantizer = deep_twist(projection, {{"rank", std::int64_t{4}}, {"sweeps", std::int64_t{0}}});
     const at::Tensor once = quantizer->forward(w, false), twice = quantizer->forward(once, false);
     EXPECT_LT((twice - once).abs().max().item<double>(), 2e-6) << projection;
@@ -174,6 +174,8 @@ TEST(DeepTwistSheet, RefusesWhatItCannotServe) {
   EXPECT_THROW(deep_twist("prune")->encode(at::ones({2, 2})), Error);
   EXPECT_TRUE(deep_twist("prune")->deploys_as_float());
   EXPECT_FALSE(deep_twist("ternary")->deploys_as_float());
+  EXPECT_FALSE(deep_twist("multi_bit")->deploys_as_float());
+  EXPECT_EQ(deep_twist("multi_bit")->encode(normal({3, 20})).groups, 3) << "codes and scales a row";
 }
 
 }  // namespace

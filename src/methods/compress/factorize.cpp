@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "methods/distortion.h"
 #include "methods/quantize/deep_twist.h"
 #include "nnq/error.h"

@@ -20,12 +20,12 @@ const MethodInfo& info() {
       .title = "DeepTwist: occasional distortion by any projection",
       .paper = "Lee, Kapoor, Kim, 2018, arXiv:1810.12823",
       .kind = "quantizer",
-      .encoding = "uniform (ternary); pruned and low-rank weights stay float",
-      .roles = "weights 2 (ternary), 1..8 without meaning for the other projections",
+      .encoding = "uniform (ternary), bit planes (multi_bit); pruned and low-rank weights stay float",
+      .roles = "weights 2 (ternary), 1..8 (multi_bit; without meaning for prune, svd, tucker2)",
       .parameters = {
-          {"projection", "ternary", "", "ternary, prune, svd, tucker2, none", "the compressed format"},
+          {"projection", "ternary", "", "ternary, multi_bit, prune, svd, tucker2, none", "the compressed format"},
           {"period", "100", "steps", "1..1e9", "optimizer steps between two distortions"},
-          {"threshold_factor", "0.7", "mean |w|", "0..10", "ternary: weights above it are not zero"},
+          {"threshold", "0.7", "", "0.7, 0.75, exact", "ternary: as method twn"},
           {"rate", "0.9", "", "0..0.999", "prune: share of the layer's weights that become 0"},
           {"ramp", "0", "", "0, 1", "prune: the rate rises over the training stage, as 1 - (1 - t/T)^3"},
           {"rank", "16", "", "1..65536", "svd: rank; tucker2: rank of the output channels"},
@@ -40,9 +40,9 @@ class DeepTwist final : public train::Quantizer {
   explicit DeepTwist(const train::QuantizerContext& context) : context_(context) {
     if (context.role != train::Role::weight) refuse_role(context, info());
     const Parameters parameters(context_, info());
-    projection_ = parameters.choice("projection", {"ternary", "prune", "svd", "tucker2", "none"});
+    projection_ = parameters.choice("projection", {"ternary", "multi_bit", "prune", "svd", "tucker2", "none"});
     period_ = static_cast<std::int64_t>(parameters.number("period", 1, 1e9));
-    factor_ = parameters.number("threshold_factor", 0, 10);
+    const std::string threshold = parameters.choice("threshold", {"0.7", "0.75", "exact"});
     rate_ = parameters.number("rate", 0, 0.999);
     ramp_ = parameters.flag("ramp");
     rank_ = static_cast<std::int64_t>(parameters.number("rank", 1, 65536));
@@ -50,6 +50,8 @@ class DeepTwist final : public train::Quantizer {
     if (rank_inputs_ == 0) rank_inputs_ = rank_;
     sweeps_ = static_cast<int>(parameters.number("sweeps", 0, 100));
     check_bits(context, info(), projection_ == "ternary" ? 2 : 1, projection_ == "ternary" ? 2 : 8);
+    if (projection_ == "ternary") coded_ = make_coded("twn", {{"threshold", threshold}});
+    if (projection_ == "multi_bit") coded_ = make_coded("alternating", {});
     const std::size_t axes = context.weight_shape.size(), needed = projection_ == "tucker2" ? 4 : 2;
     NNQ_CHECK((projection_ != "svd" && projection_ != "tucker2") || axes == 0 || axes >= needed,
               "projection '" + projection_ + "' needs a weight of " + std::to_string(needed) + " axes, this one has " +
@@ -65,20 +67,12 @@ class DeepTwist final : public train::Quantizer {
 
   Encoding encode(const at::Tensor& w) const override {
     check_finite(w, "deep_twist");
-    NNQ_CHECK(!deploys_as_float(), "projection '" + projection_ + "' has no codes", "method 'deep_twist'",
+    NNQ_CHECK(coded_ != nullptr, "projection '" + projection_ + "' has no codes", "method 'deep_twist'",
               "such weights stay float", true);
-    const Ternary t = ternary(w);
-    Encoding e;
-    e.kind = EncodingKind::uniform;
-    e.bits = 2;
-    e.shape = shape_of(w);
-    e.codes = to_codes(t.signs.add(1).to(at::kByte));
-    e.scale = {t.scale};
-    e.zero_point = {1};
-    return e;
+    return coded_->encode(w);
   }
 
-  bool deploys_as_float() const override { return projection_ != "ternary"; }
+  bool deploys_as_float() const override { return coded_ == nullptr; }
 
   void after_step(at::Tensor& latent) override {
     if ((step_ + 1) % period_ != 0 || projection_ == "none") return;
@@ -96,29 +90,20 @@ class DeepTwist final : public train::Quantizer {
   }
 
  private:
-  /// Ternary weight networks: scale sign(w) where |w| > factor * mean |w|, scale = mean magnitude of what is left.
-  struct Ternary {
-    at::Tensor signs;  // -1, 0, 1
-    float scale = 0;
-  };
-  Ternary ternary(const at::Tensor& w) const {
-    const at::Tensor values = plain(w);
-    if (values.numel() == 0) return {values, 0};
-    const auto count = static_cast<double>(values.numel());
-    const auto threshold = static_cast<float>(factor_ * sum_of_magnitudes(values) / count);
-    const at::Tensor above = values.abs() > threshold, kept = above.to(at::kFloat);
-    const auto survivors = static_cast<double>(above.sum().item<std::int64_t>());
-    const double sum = sum_of_magnitudes(values * kept);
-    return {values.sign().mul_(kept).add_(0.0), static_cast<float>(survivors > 0 ? sum / survivors : 0)};
-  }
-
   at::Tensor projected(const at::Tensor& w, double rate) const {
     if (w.numel() == 0 || projection_ == "none") return w;
     if (projection_ == "prune") return prune_by_magnitude(w, rate);
     if (projection_ == "svd") return compose(low_rank(w, rank_), w);
     if (projection_ == "tucker2") return compose(tucker2(w, rank_, rank_inputs_, sweeps_));
-    const Ternary t = ternary(w);
-    return t.signs.mul(t.scale).add_(0.0);
+    return coded_->forward(w, false);
+  }
+
+  /// A method without state whose codes are the projection.
+  std::unique_ptr<train::Quantizer> make_coded(const char* method, std::map<std::string, Attribute> attributes) const {
+    train::QuantizerContext context = context_;
+    context.node.attributes = std::move(attributes);
+    context.node.attributes["method"] = std::string(method);
+    return train::find_method(method).make(context);
   }
 
   friend std::optional<LowRankFormat> nnq::methods::low_rank_format(const Node&);
@@ -129,9 +114,10 @@ class DeepTwist final : public train::Quantizer {
   }
 
   train::QuantizerContext context_;
+  std::unique_ptr<train::Quantizer> coded_;  // projections with codes
   std::string projection_;
   std::int64_t period_ = 100, rank_ = 16, rank_inputs_ = 0;
-  double factor_ = 0.7, rate_ = 0.9, distortion_ = -1;
+  double rate_ = 0.9, distortion_ = -1;
   int sweeps_ = 1;
   bool ramp_ = false;
 };

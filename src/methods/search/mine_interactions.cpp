@@ -78,7 +78,7 @@ class Miner {
     std::map<std::string, at::Tensor> sums;
     for (const LayerInteractions& layer : layers) {
       if (layer.graph.edges().empty()) continue;
-      sums[base_.nodes[node_of(layer.layer)].outputs[0]] = {};
+      sums[base_.nodes[node_of(layer.layer)].outputs[0]] = at::Tensor();
     }
     const at::Tensor scores =
         executor.forward({{base_.inputs[0].name, images_}}, false, [&](const std::string& name, const at::Tensor& t) {

@@ -13,7 +13,7 @@ namespace {
 at::Tensor state_of(const ChannelGraph& graph, int k0) {
   constexpr std::int64_t b = PolicyNetwork::block;
   at::Tensor state = at::zeros({(graph.channels() + b - 1) / b, 2, b, b});
-  const auto at_entry = state.accessor<float, 4>();
+  auto at_entry = state.accessor<float, 4>();
   for (const Interaction& e : graph.edges()) {
     at_entry[e.teacher / b][0][e.teacher % b][e.student % b] = 1;
     at_entry[e.teacher / b][1][e.teacher % b][e.student % b] = static_cast<float>(scaled_influence(e.influence, k0));
@@ -26,7 +26,7 @@ at::Tensor mask_of(std::int64_t channels) {
   constexpr std::int64_t b = PolicyNetwork::block;
   const std::int64_t blocks = (channels + b - 1) / b;
   at::Tensor mask = at::full({blocks, b, b}, -std::numeric_limits<double>::infinity(), at::kFloat);
-  const auto entry = mask.accessor<float, 3>();
+  auto entry = mask.accessor<float, 3>();
   for (std::int64_t g = 0; g < blocks; ++g)
     for (std::int64_t t = 0; t < std::min(b, channels - g * b); ++t)
       for (std::int64_t s = 0; s < std::min(b, channels - g * b); ++s)
