@@ -38,7 +38,7 @@ TEST(AttackSheet, LinearToyByFgsm) {
 TEST(AttackSheet, CarliniWagnerTerms) {
   LinearToy toy;
   const at::Tensor start = methods::image_in_tanh_space(x, at::zeros_like(x));
-  expect_near(start, {.2, .9, .5}, 4e-7);
+  expect_near(start, {.2, .9, .5}, 5e-7);
   expect_near(methods::attack_term(toy.scores(x), y, 0), {2.9});
   const at::Tensor moved = methods::image_in_tanh_space(x, image({.5F, -.5F, -.1F}));
   expect_near(moved, {.404610, .768030, .450166});
@@ -90,10 +90,10 @@ TEST(AttackSheet, SoftmaxMasking) {
 }
 
 TEST(AttackSheet, SaturatedScoresMaskTheGradientAndTemperingUnmasksIt) {
-  LinearToy loud(200);  // scores of +-300: exp underflows, every gradient is exactly zero
+  LinearToy loud(200);  // scores of about +-300: exp underflows, every gradient is exactly zero
   expect_near(run(loud, "fgsm", .3) - x, {0, 0, 0}, 0);
   for (const std::map<std::string, std::string>& unmasked :
-       {std::map<std::string, std::string>{{"logit_scale", "0.05"}}, {{"loss", "margin"}}})
+       {std::map<std::string, std::string>{{"logit_scale", "0.005"}}, {{"loss", "margin"}}})
     expect_near(run(loud, "fgsm", .3, unmasked), {.5, .6, .2});
   EXPECT_EQ(loud.predict(run(loud, "pgd", .6, {{"loss", "margin"}})).item<std::int64_t>(), 0);
 }
