@@ -33,7 +33,7 @@ struct Gru : torch::autograd::Function<Gru> {
       if (quantize) seen[t + 1].copy_(quantize(now));
     }
     context->save_for_backward({act, products, states, seen, r});
-    return {seen.narrow(0, 1, time), states[time].clone()};
+    return {seen.narrow(0, 1, time).clone(), states[time].clone()};
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradient) {

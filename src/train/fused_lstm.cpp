@@ -33,7 +33,7 @@ struct Lstm : torch::autograd::Function<Lstm> {
       reads.copy_(quantize ? quantize(h) : h);
     }
     context->save_for_backward({act, cells, tanh_c, seen, r});
-    return {seen.narrow(0, 1, time), h, cells[time].clone()};
+    return {seen.narrow(0, 1, time).clone(), h, cells[time].clone()};
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradient) {

@@ -1,0 +1,95 @@
+// Quantizers in recurrent networks: rows of every matrix, and the state inside the layer.
+#include <gtest/gtest.h>
+
+#include "nnq/error.h"
+#include "nnq/quantize.h"
+#include "nnq/zoo.h"
+
+namespace nnq {
+namespace {
+
+Graph model(const std::string& cell) {
+  return build_zoo(cell, {{"vocabulary", "11"}, {"hidden", "6"}, {"layers", "1"}});
+}
+
+Graph placed(const std::string& cell, const QuantizerSpec& activations) {
+  PlacementOptions options;
+  options.rules = {{"*", {"alternating", 2, {}}, {}, {}}, {"*1", {"alternating", 2, {}}, activations, {}}};
+  return place_quantizers(model(cell), options);
+}
+
+Tensor tokens() {
+  Tensor t(DType::i64, {5, 2});
+  for (std::int64_t i = 0; i < 10; ++i) t.mutable_as<std::int64_t>()[i] = (3 * i + 1) % 11;
+  return t;
+}
+
+TEST(PlaceRecurrent, EveryMatrixHasItsRowsFirst) {
+  for (const char* cell : {"lstm_lm", "gru_lm"}) {
+    const std::int64_t gates = std::string(cell) == "lstm_lm" ? 4 : 3;
+    const Graph graph = placed(cell, {});
+    std::map<std::string, Shape> shapes;
+    for (const Node& node : graph.nodes)
+      if (node.is("Quantizer", kNnqDomain)) shapes[node.name] = graph.initializer(node.inputs[0])->shape();
+    const std::string layer = gates == 4 ? "lstm1" : "gru1";
+    EXPECT_EQ(shapes, (std::map<std::string, Shape>{{"embedding.weight_quantizer", {11, 6}},
+                                                    {layer + ".R.weight_quantizer", {gates * 6, 6}},
+                                                    {layer + ".W.weight_quantizer", {gates * 6, 6}},
+                                                    {"softmax.weight_quantizer", {11, 6}}}));
+    // Outside training a Quantizer is the identity: the network still computes what it did.
+    const Tensor before = interpret(model(cell), {{"tokens", tokens()}})[0],
+                 after = interpret(graph, {{"tokens", tokens()}})[0];
+    EXPECT_TRUE(before == after);
+  }
+}
+
+TEST(PlaceRecurrent, AQuantizedStateBelongsToTheNode) {
+  const Graph graph = placed("lstm_lm", {"alternating", 3, {{"cycles", std::int64_t{1}}}});
+  int found = 0;
+  for (const Node& node : graph.nodes) {
+    if (!node.is("LSTM", kNnqDomain)) continue;
+    ++found;
+    EXPECT_EQ(node.get_int("state_bits", 0), 3);
+    EXPECT_EQ(node.get_int("state_cycles", 0), 1);
+  }
+  EXPECT_EQ(found, 1);
+}
+
+TEST(PlaceRecurrent, TheStateTakesOneMethodAndPlainLayers) {
+  EXPECT_THROW(placed("lstm_lm", {"uniform", 2, {}}), Error);
+  EXPECT_THROW(placed("lstm_lm", {"alternating", 2, {{"no_such", std::int64_t{1}}}}), Error);
+  PlacementOptions options;
+  options.rules = {{"gru1", {}, {"alternating", 2, {}}, {}}};
+  Graph graph = model("gru_lm");
+  for (Node& node : graph.nodes)
+    if (node.op == "GRU") node.attributes["linear_before_reset"] = std::int64_t{0};
+  EXPECT_THROW(place_quantizers(graph, options), Error);
+}
+
+/// At 8 bits the sum of signs is nearly the state itself; at 1 bit outputs have one magnitude a sample and step.
+TEST(QuantizedState, IsASumOfScaledSigns) {
+  for (const char* cell : {"lstm_lm", "gru_lm"}) {
+    const Graph plain = model(cell);
+    const std::string layer = std::string(cell) == "lstm_lm" ? "lstm1" : "gru1";
+    const auto states = [&](const Graph& graph) {
+      Tensor y;
+      interpret(graph, {{"tokens", tokens()}}, [&](const std::string& name, const Tensor& value) {
+        if (name == layer + ".out") y = value;
+      });
+      return y;
+    };
+    PlacementOptions fine, coarse;
+    fine.rules = {{layer, {}, {"alternating", 8, {}}, {}}};
+    coarse.rules = {{layer, {}, {"alternating", 1, {}}, {}}};
+    const Tensor real = states(plain), near = states(place_quantizers(plain, fine)),
+                 signs = states(place_quantizers(plain, coarse));
+    ASSERT_EQ(real.count(), near.count());
+    for (std::int64_t i = 0; i < real.count(); ++i) {
+      EXPECT_NEAR(near.as<float>()[i], real.as<float>()[i], 5e-3);
+      EXPECT_EQ(std::abs(signs.as<float>()[i]), std::abs(signs.as<float>()[i / 6 * 6]));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace nnq
