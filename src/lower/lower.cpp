@@ -7,6 +7,7 @@
 #include "lower/lowering.h"
 #include "nnq/error.h"
 #include "nnq/passes.h"
+#include "nnq/quantize.h"
 
 namespace nnq {
 namespace lower_room {
@@ -92,7 +93,7 @@ namespace {
 
 /// Why a node runs in float, for `inspect`.
 std::string why_float(Lowering& l, const Node& node) {
-  if (node.is("BitPlanes", kNnqDomain) || node.is("Codebook", kNnqDomain)) return "weights of a float layer";
+  if (unpacks_weight(node)) return "weights of a float layer";
   if (!node.is("Conv") && !node.is("Gemm") && !node.is("MatMul")) return "no integer form";
   if (l.integers(node.inputs[0]) == nullptr && !l.borders.contains(node.inputs[0])) return "input is float";
   return integer_weight(l, node) == nullptr ? "weights are float" : "no integer form";
@@ -123,7 +124,7 @@ constexpr NodePass passes[] = {lower_quantizer, lower_affine, lower_layer, lower
 /// Packed weights are unpacked once here; a layer that goes integer takes its own packed form instead, and the float
 /// one is dropped.
 bool unpack_weights(Lowering& l, const Node& node) {
-  if (!node.is("BitPlanes", kNnqDomain) && !node.is("Codebook", kNnqDomain)) return false;
+  if (!unpacks_weight(node)) return false;
   std::vector<Tensor> inputs, outputs;
   for (std::size_t i = 0; i < node.inputs.size(); ++i) {
     const Tensor* value = l.constant(node, i);
