@@ -58,6 +58,7 @@ Training::Training(const Graph& graph, const Samples& samples, const Preprocessi
   check_schedule(options.schedule);
   check_loss(options.loss, options.label_smoothing);
   input_ = graph.inputs[0].name;
+  if (options.distillation.teacher != nullptr) teacher_ = std::make_unique<Teacher>(options.distillation, options.seed);
   if (options_.ema > 0) start_average();
   if (from != nullptr) restore(*from);
 }
@@ -129,7 +130,9 @@ bool Training::step() {
   executor_.set_step(step_);
   executor_.set_progress(progress());
   const at::Tensor scores = class_scores(executor_.forward({{input_, images}}, true).front());
-  const at::Tensor loss = add_penalties(batch_loss(options_.loss, options_.label_smoothing, scores, labels));
+  at::Tensor loss = batch_loss(options_.loss, options_.label_smoothing, scores, labels);
+  if (teacher_ != nullptr) loss = teacher_->mix(loss, scores, images);
+  loss = add_penalties(loss);
   const double value = loss.item<double>();
   if (!std::isfinite(value)) explain(images, "the loss is " + std::to_string(value));
   loss.backward();

@@ -4,12 +4,14 @@
 #include <ATen/ATen.h>
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "train/checkpoint.h"
 #include "train/executor.h"
 #include "train/optimizer.h"
+#include "train/teacher.h"
 #include "train/trainer.h"
 
 namespace nnq::train {
@@ -52,6 +54,7 @@ class Training {
   Executor executor_;
   BatchLoader loader_;
   Optimizer optimizer_;
+  std::unique_ptr<Teacher> teacher_;  // null: no distillation
   std::string input_;
   std::map<std::string, at::Tensor> average_;
   std::vector<double> scores_;
