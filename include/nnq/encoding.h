@@ -13,7 +13,7 @@ namespace nnq {
 enum class EncodingKind : std::uint8_t {
   uniform,     // value = scale[g] * (code - zero_point[g])
   bit_planes,  // value = offset[g] + sum_k plane_scale[g][k] * bit_k(code),  bit in {0, 1}
-  codebook,    // value = table[g][code]
+  codebook,    // value = table[g][code]; with buckets: low[g] * (1 - table[code]) + high[g] * table[code]
 };
 
 /// A tensor of codes 0 .. 2^bits - 1 with the levels they stand for. Groups g are slices along axis 0 (per channel:
@@ -22,18 +22,24 @@ enum class EncodingKind : std::uint8_t {
 /// Binary {-s,+s} is bit_planes with one plane: offset -s, plane_scale 2s. Bit 1 = +1 everywhere in nnq.
 /// Ternary is uniform with 2 bits and codes {0,1,2}, zero_point 1. Uniform signed b-bit: code = q + 2^(b-1), so codes
 /// are unsigned in every kind; zero_point is in code units (signed symmetric: 2^(b-1)).
+///
+/// A codebook may have buckets (Polino et al. 2018, arXiv:1802.05668): groups are then runs of `bucket` consecutive
+/// weights in row-major order, the last may be shorter, and all share one table of points, fractions of the way from
+/// each bucket's low to its high. Two floats a bucket are stored: bits + 64 / bucket a weight.
 struct Encoding {
   EncodingKind kind = EncodingKind::uniform;
   int bits = 8;                     // 1..8
   Shape shape;                      // of the tensor
-  std::int64_t groups = 1;          // 1 or shape[0]
+  std::int64_t groups = 1;          // 1 or shape[0]; with buckets bucket_groups(count, bucket)
+  std::int64_t bucket = 0;          // codebook: weights a bucket; 0: no buckets
   std::vector<std::uint8_t> codes;  // one a weight, row-major, each < 2^bits
 
   std::vector<float> scale;              // uniform: [groups]
   std::vector<std::int32_t> zero_point;  // uniform: [groups], code units
   std::vector<float> offset;             // bit_planes: [groups]
   std::vector<float> plane_scale;        // bit_planes: [groups * bits], plane k of group g at g * bits + k
-  std::vector<float> table;              // codebook: [groups * 2^bits]
+  std::vector<float> table;              // codebook: [groups * 2^bits]; with buckets the points, [2^bits]
+  std::vector<float> low, high;          // codebook with buckets: [groups]
 
   /// Sizes agree, codes in range, levels finite, zero points small enough for code - zero_point to be exact (2^24).
   Status check() const;
@@ -55,6 +61,8 @@ struct Encoding {
     bool binary = false;               // every integer is -1 or +1
   };
   IntegerForm integer_form() const;
+  /// Weights of a whole group; a last bucket may have fewer.
+  std::int64_t group_size() const;
   /// Bytes of the packed codes alone: bits * ceil(count / 8) (bit-plane layout).
   std::size_t packed_bytes() const;
 };
@@ -63,6 +71,11 @@ struct Encoding {
 /// each plane padded to a whole byte with zero bits. Layout of the ai.nnq operators BitPlanes and Codebook.
 std::vector<std::uint8_t> pack_planes(std::span<const std::uint8_t> codes, int bits);
 std::vector<std::uint8_t> unpack_planes(std::span<const std::uint8_t> planes, int bits, std::int64_t count);
+
+/// Buckets of `bucket` consecutive weights among `count`; at least 1.
+std::int64_t bucket_groups(std::int64_t count, std::int64_t bucket);
+/// The value of a point in a bucket, three operations rounded once each: `low` and `high` are reached exactly.
+float bucket_level(float low, float high, float point);
 
 std::string to_string(EncodingKind kind);
 

@@ -63,4 +63,8 @@ struct FreezeCallbacks {
 /// lowering it and running it in ONNX Runtime give the same integers.
 Graph freeze(Graph graph, const FreezeCallbacks& callbacks);
 
+/// True for the operators of the deployable graph that make a weight of packed codes: BitPlanes, Codebook,
+/// BucketCodebook. Their first input holds the planes.
+bool unpacks_weight(const Node& node);
+
 }  // namespace nnq

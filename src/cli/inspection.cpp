@@ -4,6 +4,7 @@
 #include <set>
 
 #include "cli/inspection_parts.h"
+#include "nnq/quantize.h"
 
 namespace nnq::cli {
 namespace {
@@ -33,6 +34,7 @@ class GraphInspector {
         visit(node);
       }
     }
+    set_entropy(result_);
     return std::move(result_);
   }
 
@@ -105,23 +107,16 @@ class GraphInspector {
     }
     const ValueType type = type_of(value);
     const std::int64_t elements = type.fully_known() ? checked_count(type.static_shape()).value_or(0) : 0;
-    const bool unpacks = maker.is("BitPlanes", kNnqDomain) || maker.is("Codebook", kNnqDomain);
-    if (unpacks || maker.is("DequantizeLinear")) row.parameters = before + (first ? elements : 0);
-    name_encoding(row, maker);
+    if (unpacks_weight(maker) || maker.is("DequantizeLinear")) row.parameters = before + (first ? elements : 0);
+    name_encoding(row, maker, first);
   }
 
-  void name_encoding(LayerRow& row, const Node& maker) const {
+  void name_encoding(LayerRow& row, const Node& maker, bool first) const {
     const auto constant = [&](std::size_t i) {
       return i < maker.inputs.size() ? graph_.initializer(maker.inputs[i]) : nullptr;
     };
-    if (maker.is("BitPlanes", kNnqDomain) && constant(1) != nullptr && constant(2) != nullptr) {
-      const Tensor &scale = *constant(1), &offset = *constant(2);
-      if (scale.rank() != 2) return;
-      row.weight_bits = row.planes = static_cast<int>(scale.shape()[1]);
-      row.encoding = plane_encoding(scale.to_float(), offset.to_float(), row.weight_bits);
-    } else if (maker.is("Codebook", kNnqDomain) && constant(0) != nullptr && constant(0)->rank() == 2) {
-      row.weight_bits = row.planes = static_cast<int>(constant(0)->shape()[0]);
-      row.encoding = "codebook";
+    if (unpacks_weight(maker)) {
+      name_packed(row, maker, constant, first);
     } else if (maker.is("Quantizer", kNnqDomain)) {
       row.weight_bits = static_cast<int>(maker.get_int("bits", 32));
       row.encoding = maker.get_string("method", "") + " (training)";

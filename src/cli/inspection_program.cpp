@@ -4,6 +4,7 @@
 
 #include "cli/inspection_parts.h"
 #include "nnq/program.h"
+#include "nnq/quantize.h"
 #include "runtime/packed_integers.h"
 #include "runtime/shapes.h"
 
@@ -35,6 +36,7 @@ class ProgramInspector {
       infer(step);
       visit(step);
     }
+    set_entropy(result_);
     return std::move(result_);
   }
 
@@ -113,7 +115,9 @@ class ProgramInspector {
     row.weight_bits = w.nominal_bits > 0 ? w.nominal_bits : w.bits;
     const std::vector<float> scale(w.plane_scale.begin(), w.plane_scale.end());
     row.encoding = plane_encoding(scale, {static_cast<float>(w.offset)}, w.bits);
-    row.bytes += static_cast<std::int64_t>(w.plane_bytes()) * w.bits;
+    const std::size_t bytes = w.plane_bytes() * static_cast<std::size_t>(w.bits);
+    row.bytes += static_cast<std::int64_t>(bytes);
+    add_codes(row, {w.data, bytes}, w.bits, w.count);
     const ValueType& out = type(step.outputs[0]);
     const auto positions = [&]() -> std::int64_t {
       if (!row.ranked) return -1;
@@ -137,7 +141,17 @@ class ProgramInspector {
       row.bytes += static_cast<std::int64_t>(tensor.bytes());
       if (tensor.rank() > 0 && tensor.dtype() == DType::f32) row.parameters += tensor.count();
     }
-    if (row.parameters > 0) {
+    if (unpacks_weight(step.node)) {
+      const ValueType& made = type(step.outputs[0]);
+      row.parameters = made.fully_known() ? checked_count(made.static_shape()).value_or(0) : 0;
+      name_packed(
+          row, step.node,
+          [&](std::size_t i) -> const Tensor* {
+            const auto it = i < step.inputs.size() ? program_.constants.find(step.inputs[i]) : program_.constants.end();
+            return it == program_.constants.end() ? nullptr : &it->second;
+          },
+          true);
+    } else if (row.parameters > 0) {
       row.weight_bits = 32;
       row.encoding = "float32";
     }

@@ -31,11 +31,13 @@ bool finished(const fs::path& run) {
 SeedResult result_of(const fs::path& run, std::int64_t seed, bool trained) {
   const RunSummary summary = read_run(run);
   if (!summary.has_value) throw Error("holds no accuracy", (run / "result.json").string());
+  // A network that is quantized before it has learned anything has no float accuracy.
+  const bool has_drop = summary.has_float && summary.float_value > 0;
   return {.seed = seed,
           .run = run,
           .value = summary.value,
-          .drop = summary.has_float ? summary.float_value - summary.value : 0,
-          .has_drop = summary.has_float,
+          .drop = has_drop ? summary.float_value - summary.value : 0,
+          .has_drop = has_drop,
           .trained = trained};
 }
 

@@ -26,17 +26,20 @@ int show_result(const RunResult& result, bool json, nlohmann::ordered_json& docu
     return stopped;
   }
 
-  const bool has_float = result.float_bytes > 0;
+  // A network quantized before it learned anything has a float size, but no float accuracy.
+  const bool has_float = result.float_bytes > 0, measured = has_float && result.float_value > 0;
   Table table({{""}, {result.metric, Table::Align::right}, {"bytes on disk", Table::Align::right}, {"file"}});
   if (has_float)
-    table.row({"float", fixed(result.float_value, 2), grouped(static_cast<std::int64_t>(result.float_bytes)), ""});
+    table.row({"float", measured ? fixed(result.float_value, 2) : "",
+               grouped(static_cast<std::int64_t>(result.float_bytes)), ""});
   table.row({"result", fixed(result.value, 2), grouped(static_cast<std::int64_t>(result.bytes)),
              result.packed.empty() ? result.model.string() : result.packed.string()});
   fmt::print("{}", table.text());
   if (has_float && result.bytes > 0) {
-    fmt::print("\n{:.1f}x smaller, {} changed by {:+.2f} points, {:.0f} s\n",
-               static_cast<double>(result.float_bytes) / static_cast<double>(result.bytes), result.metric,
-               result.value - result.float_value, result.seconds);
+    const std::string change =
+        measured ? fmt::format("{} changed by {:+.2f} points, ", result.metric, result.value - result.float_value) : "";
+    fmt::print("\n{:.1f}x smaller, {}{:.0f} s\n",
+               static_cast<double>(result.float_bytes) / static_cast<double>(result.bytes), change, result.seconds);
   }
   if (!result.met) fmt::print("\nthe stated requirement was NOT met; the best result is in {}\n", result.run);
   fmt::print("next: nnq inspect {}\n", result.packed.empty() ? result.model.string() : result.packed.string());

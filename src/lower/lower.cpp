@@ -7,6 +7,7 @@
 #include "lower/lowering.h"
 #include "nnq/error.h"
 #include "nnq/passes.h"
+#include "nnq/quantize.h"
 
 namespace nnq {
 namespace lower_room {
@@ -95,7 +96,7 @@ namespace {
 
 /// Why a node runs in float, for `inspect`.
 std::string why_float(Lowering& l, const Node& node) {
-  if (node.is("BitPlanes", kNnqDomain) || node.is("Codebook", kNnqDomain)) return "weights of a float layer";
+  if (unpacks_weight(node)) return "weights of a float layer";
   if (const auto why = l.why_float.find(node.outputs.empty() ? "" : node.outputs[0]); why != l.why_float.end())
     return why->second;
   if (!node.is("Conv") && !node.is("Gemm") && !node.is("MatMul")) return "no integer form";
@@ -129,7 +130,7 @@ constexpr NodePass passes[] = {lower_quantizer, lower_affine, lower_levels,   lo
 /// Packed weights are unpacked once here; a layer that goes integer takes its own packed form instead, and the float
 /// one is dropped.
 bool unpack_weights(Lowering& l, const Node& node) {
-  if (!node.is("BitPlanes", kNnqDomain) && !node.is("Codebook", kNnqDomain)) return false;
+  if (!unpacks_weight(node)) return false;
   std::vector<Tensor> inputs, outputs;
   for (std::size_t i = 0; i < node.inputs.size(); ++i) {
     const Tensor* value = l.constant(node, i);

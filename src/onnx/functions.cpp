@@ -156,6 +156,34 @@ constexpr Body bodies[] = {
   values = Gather (flat_table, indices)
   value = Reshape (values, shape)
 })"},
+    {"BucketCodebook", "<bucket> (planes, points, low, high, shape) => (value)", R"({
+  @UNPACK@
+  zero = Constant <value_int: int = 0> ()
+  one = Constant <value_int: int = 1> ()
+  planes_shape = Shape (planes)
+  plane_count = Gather (planes_shape, zero)
+  plane_numbers = Range (zero, plane_count, one)
+  plane_numbers_float = Cast <to = 1> (plane_numbers)
+  plane_values = Pow (two, plane_numbers_float)
+  column_shape = Constant <value = int64[2] {-1, 1}> ()
+  plane_column = Reshape (plane_values, column_shape)
+  scaled = Mul (bits, plane_column)
+  @SUM@
+  codes = Cast <to = 7> (total)
+  point = Gather (points, codes)
+  element_count = Gather (count, zero)
+  element_numbers = Range (zero, element_count, one)
+  bucket_size = Constant <value_int: int = @bucket> ()
+  bucket_of = Div (element_numbers, bucket_size)
+  low_of = Gather (low, bucket_of)
+  high_of = Gather (high, bucket_of)
+  one_float = Constant <value_float: float = 1.0> ()
+  rest = Sub (one_float, point)
+  below = Mul (low_of, rest)
+  above = Mul (high_of, point)
+  flat = Add (below, above)
+  value = Reshape (flat, shape)
+})"},
     // Training only: outside nnq's trainer a quantizer stands for the identity. State inputs are accepted and not used.
     {"Quantizer",
      "<method, role, bits> (x, state_0, state_1, state_2, state_3, state_4, state_5, state_6, state_7) => (y)", R"({

@@ -1,6 +1,9 @@
 // nnq's own operators (domain ai.nnq, opset 1): docs/quantized-graph.md.
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
+#include "nnq/encoding.h"
 #include "ops/support/check.h"
 #include "ops/support/copy.h"
 #include "ops/support/staged.h"
@@ -152,14 +155,13 @@ Status evaluate_shift_batch_norm(EvalContext& ctx) {
 
 // ---- BitPlanes and Codebook: packed codes to values
 
-/// Shape from the last input; checks the planes against it. Tables are inputs 1 .. shape_index - 1 with `groups` rows.
-Status infer_packed(InferContext& ctx, std::size_t shape_index) {
+/// Shape from the last input; checks the planes against it. Leaves the output without shape and `known` false when the
+/// shape is not constant.
+Status infer_planes(InferContext& ctx, std::size_t shape_index, bool& known, std::vector<std::int64_t>& dims) {
   const Node& node = ctx.node;
   const ValueType& planes = ctx.input(0);
   NNQ_REQUIRE(!planes.ranked || planes.shape.size() == 2, title(node), ": planes must be [K, bytes], got ",
               planes.to_string());
-  bool known = false;
-  std::vector<std::int64_t> dims;
   NNQ_TRY(constant_integers(ctx, shape_index, "the shape", known, dims));
   if (!known) {
     const ValueType& s = ctx.input(shape_index);
@@ -177,6 +179,17 @@ Status infer_packed(InferContext& ctx, std::size_t shape_index) {
     NNQ_REQUIRE(planes.shape[1].value == bytes, title(node), ": a plane of ", planes.shape[1].value,
                 " bytes does not hold ", nnq::to_string(dims), " (", bytes, " bytes)");
   }
+  set_output(ctx, 0, ranked(DType::f32, SymbolicShape(dims.begin(), dims.end())));
+  return {};
+}
+
+/// infer_planes() where input 1 has a row for each group of axis 0.
+Status infer_packed(InferContext& ctx, std::size_t shape_index) {
+  const Node& node = ctx.node;
+  bool known = false;
+  std::vector<std::int64_t> dims;
+  NNQ_TRY(infer_planes(ctx, shape_index, known, dims));
+  if (!known) return {};
   const ValueType& table = ctx.input(1);
   NNQ_REQUIRE(!table.ranked || table.shape.size() == 2, title(node), ": input 1 must be a matrix, got ",
               table.to_string());
@@ -185,7 +198,6 @@ Status infer_packed(InferContext& ctx, std::size_t shape_index) {
     NNQ_REQUIRE(groups == 1 || (!dims.empty() && groups == dims[0]), title(node), ": ", groups,
                 " groups, expected 1 or one for each of axis 0 of ", nnq::to_string(dims));
   }
-  set_output(ctx, 0, ranked(DType::f32, SymbolicShape(dims.begin(), dims.end())));
   return {};
 }
 
@@ -222,6 +234,30 @@ Status infer_codebook(InferContext& ctx) {
   return {};
 }
 
+/// planes [K, bytes], points [2^K], low and high [G], shape; G buckets of `bucket` consecutive elements.
+Status infer_bucket_codebook(InferContext& ctx) {
+  const Node& node = ctx.node;
+  const std::int64_t bucket = node.get_int("bucket", 0);
+  NNQ_REQUIRE(bucket >= 1, title(node), ": bucket must be 1 or more, got ", bucket);
+  bool known = false;
+  std::vector<std::int64_t> dims;
+  NNQ_TRY(infer_planes(ctx, 4, known, dims));
+  for (std::size_t i = 1; i <= 3; ++i)
+    NNQ_REQUIRE(!ctx.input(i).ranked || ctx.input(i).shape.size() == 1, title(node), ": input ", i,
+                " must be a vector, got ", ctx.input(i).to_string());
+  std::int64_t k = 0;
+  NNQ_TRY(check_plane_count(node, ctx.input(0), k));
+  Dim unified;
+  if (k >= 0 && ctx.input(1).ranked)
+    NNQ_TRY(unify(node, "2^K and the points", Dim(std::int64_t{1} << k), ctx.input(1).shape[0], unified));
+  for (std::size_t i = 2; known && i <= 3; ++i) {
+    if (ctx.input(i).ranked)
+      NNQ_TRY(unify(node, "buckets and their ranges", Dim(bucket_groups(*checked_count(dims), bucket)),
+                    ctx.input(i).shape[0], unified));
+  }
+  return {};
+}
+
 /// The code of element i: bit k from plane k, byte i / 8, bit i % 8.
 unsigned code_at(const std::uint8_t* planes, std::int64_t k, std::int64_t bytes, std::int64_t i) {
   unsigned code = 0;
@@ -229,22 +265,28 @@ unsigned code_at(const std::uint8_t* planes, std::int64_t k, std::int64_t bytes,
   return code;
 }
 
-/// Every level of a group first (at most 256), then a look-up for each element.
+/// Every level of a group of `each` elements first (at most 256), then a look-up for each element.
 template <class Level>
-Status evaluate_packed(EvalContext& ctx, std::int64_t groups, Level&& level) {
+Status evaluate_groups(EvalContext& ctx, std::int64_t groups, std::int64_t each, Level&& level) {
   const TensorView &planes = ctx.input(0), &y = ctx.output(0);
   const std::int64_t count = y.count(), k = planes.shape[0], bytes = planes.shape[1];
   NNQ_REQUIRE(bytes * 8 >= count && k >= 1 && k <= 8 && groups >= 1, title(ctx.node), ": the planes do not hold ",
               count, " codes");
-  const std::int64_t each = count / groups;
   float levels[256];
   float* out = y.as<float>();
   const auto* bits = planes.as<std::uint8_t>();
-  for (std::int64_t g = 0; g < groups && each > 0; ++g) {
+  for (std::int64_t g = 0; g < groups && g * each < count; ++g) {
     for (unsigned code = 0; code < 1U << k; ++code) levels[code] = level(g, code);
-    for (std::int64_t i = g * each; i < (g + 1) * each; ++i) out[i] = levels[code_at(bits, k, bytes, i)];
+    const std::int64_t end = each > count - g * each ? count : (g + 1) * each;
+    for (std::int64_t i = g * each; i < end; ++i) out[i] = levels[code_at(bits, k, bytes, i)];
   }
   return {};
+}
+
+/// Groups are equal slices along axis 0.
+template <class Level>
+Status evaluate_packed(EvalContext& ctx, std::int64_t groups, Level&& level) {
+  return evaluate_groups(ctx, groups, groups > 0 ? ctx.output(0).count() / groups : 0, std::forward<Level>(level));
 }
 
 Status evaluate_bit_planes(EvalContext& ctx) {
@@ -262,6 +304,17 @@ Status evaluate_codebook(EvalContext& ctx) {
   const TensorView& table = ctx.input(1);
   return evaluate_packed(ctx, table.shape[0],
                          [&](std::int64_t g, unsigned code) { return table.as<float>()[g * table.shape[1] + code]; });
+}
+
+Status evaluate_bucket_codebook(EvalContext& ctx) {
+  const TensorView &points = ctx.input(1), &low = ctx.input(2), &high = ctx.input(3);
+  const std::int64_t groups = low.count(), bucket = ctx.node.get_int("bucket", 0);
+  NNQ_REQUIRE(bucket >= 1 && groups == bucket_groups(ctx.output(0).count(), bucket) && high.count() == groups &&
+                  points.count() >= std::int64_t{1} << std::min<std::int64_t>(ctx.input(0).shape[0], 8),
+              title(ctx.node), ": points and ranges do not fit the buckets");
+  return evaluate_groups(ctx, groups, bucket, [&](std::int64_t g, unsigned code) {
+    return bucket_level(low.as<float>()[g], high.as<float>()[g], points.as<float>()[code]);
+  });
 }
 
 Op own(std::string name, Signature signature, Status (*infer)(InferContext&), Status (*evaluate)(EvalContext&)) {
@@ -282,6 +335,8 @@ NNQ_OPS(nnq) {
   add(own("Affine", {.inputs = {value, value, value}, .attributes = "axis:i"}, infer_affine, evaluate_affine));
   add(own("BitPlanes", {.inputs = {planes, value, value, {kI64}}}, infer_bit_planes, evaluate_bit_planes));
   add(own("Codebook", {.inputs = {planes, value, {kI64}}}, infer_codebook, evaluate_codebook));
+  add(own("BucketCodebook", {.inputs = {planes, value, value, value, {kI64}}, .attributes = "bucket:i"},
+          infer_bucket_codebook, evaluate_bucket_codebook));
   // The method's state may be any further inputs; outside LibTorch the operator is the identity.
   add(own("Quantizer",
           {.inputs = {{kFloat}, {kAny, true}}, .variadic = true, .attributes = "method:s role:s bits:i state_names:S"},

@@ -1,5 +1,6 @@
 #include "nnq/encoding.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace nnq {
@@ -7,11 +8,6 @@ namespace {
 
 /// Beyond it code - zero_point is no longer exact in float32.
 constexpr std::int32_t max_zero_point = (1 << 24) - 256;
-
-std::int64_t group_size(const Encoding& encoding) {
-  const std::int64_t count = static_cast<std::int64_t>(encoding.codes.size());
-  return encoding.groups > 0 ? count / encoding.groups : 0;
-}
 
 bool all_finite(const std::vector<float>& values) {
   for (const float v : values) {
@@ -34,13 +30,36 @@ std::string to_string(EncodingKind kind) {
   return "?";
 }
 
+std::int64_t bucket_groups(std::int64_t count, std::int64_t bucket) {
+  return count > bucket ? (count - 1) / bucket + 1 : 1;
+}
+
+float bucket_level(float low, float high, float point) {
+  const float rest = 1.0F - point;
+  const float below = low * rest, above = high * point;
+  return below + above;
+}
+
+std::int64_t Encoding::group_size() const {
+  const auto count = static_cast<std::int64_t>(codes.size());
+  if (bucket > 0) return bucket;
+  return groups > 0 ? count / groups : 0;
+}
+
 Status Encoding::check() const {
   NNQ_REQUIRE(bits >= 1 && bits <= 8, "an encoding has 1 to 8 bits, got ", bits);
   const auto count = checked_count(shape);
   NNQ_REQUIRE(count && static_cast<std::size_t>(*count) == codes.size(), "expected ", count ? *count : -1,
               " codes, got ", codes.size());
-  NNQ_REQUIRE(groups == 1 || (!shape.empty() && groups == shape[0] && groups > 0), "groups must be 1 or shape[0], got ",
-              groups);
+  NNQ_REQUIRE(bucket >= 0 && (bucket == 0 || kind == EncodingKind::codebook), "buckets go with a codebook, got ",
+              bucket, " weights a bucket of ", nnq::to_string(kind));
+  if (bucket > 0) {
+    NNQ_REQUIRE(groups == bucket_groups(*count, bucket), "expected ", bucket_groups(*count, bucket),
+                " groups for buckets of ", bucket, ", got ", groups);
+  } else {
+    NNQ_REQUIRE(groups == 1 || (!shape.empty() && groups == shape[0] && groups > 0),
+                "groups must be 1 or shape[0], got ", groups);
+  }
   for (const std::uint8_t code : codes)
     NNQ_REQUIRE(code < (1 << bits), "code ", static_cast<int>(code), " does not fit ", bits, " bits");
   const auto g = static_cast<std::size_t>(groups);
@@ -60,8 +79,12 @@ Status Encoding::check() const {
       NNQ_REQUIRE(all_finite(offset) && all_finite(plane_scale), "an offset or plane scale is not finite");
       break;
     case EncodingKind::codebook:
-      NNQ_REQUIRE(table.size() == g << bits, "expected a table of ", g << bits, " values, got ", table.size());
+      NNQ_REQUIRE(table.size() == (bucket > 0 ? std::size_t{1} : g) << bits, "expected a table of ",
+                  (bucket > 0 ? std::size_t{1} : g) << bits, " values, got ", table.size());
       NNQ_REQUIRE(all_finite(table), "a table value is not finite");
+      NNQ_REQUIRE(bucket > 0 ? low.size() == g && high.size() == g : low.empty() && high.empty(), "expected ",
+                  bucket > 0 ? g : 0, " lows and highs of buckets, got ", low.size(), " and ", high.size());
+      NNQ_REQUIRE(all_finite(low) && all_finite(high), "the low or high of a bucket is not finite");
       break;
   }
   return {};
@@ -80,7 +103,7 @@ float Encoding::level(std::int64_t group, std::uint8_t code) const {
       return value;
     }
     case EncodingKind::codebook:
-      return table[(g << bits) + code];
+      return bucket > 0 ? bucket_level(low[g], high[g], table[code]) : table[(g << bits) + code];
   }
   return 0;
 }
@@ -88,18 +111,19 @@ float Encoding::level(std::int64_t group, std::uint8_t code) const {
 Tensor Encoding::decode() const {
   Tensor values(DType::f32, shape);
   float* out = values.mutable_as<float>();
-  const std::int64_t size = group_size(*this);
+  const std::int64_t size = group_size(), count = values.count();
   std::vector<float> levels(std::size_t{1} << bits);
   for (std::int64_t g = 0; g < groups; ++g) {
     for (std::size_t c = 0; c < levels.size(); ++c) levels[c] = level(g, static_cast<std::uint8_t>(c));
-    for (std::int64_t i = g * size; i < (g + 1) * size; ++i) out[i] = levels[codes[static_cast<std::size_t>(i)]];
+    for (std::int64_t i = g * size; i < std::min(count, (g + 1) * size); ++i)
+      out[i] = levels[codes[static_cast<std::size_t>(i)]];
   }
   return values;
 }
 
 Encoding::IntegerForm Encoding::integer_form() const {
   IntegerForm form;
-  const std::int64_t size = group_size(*this);
+  const std::int64_t size = group_size();
   if (kind == EncodingKind::uniform) {
     for (const std::int32_t zero : zero_point) {
       if (zero < -255 || zero > 255) return form;

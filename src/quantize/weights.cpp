@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "nnq/error.h"
+#include "nnq/quantize.h"
 
 namespace nnq::quantize {
 namespace {
@@ -51,6 +52,15 @@ std::string add_levels(Graph& graph, const Encoding& encoding, const std::string
     return add_planes(graph, encoding, Tensor::of<float>({encoding.groups, encoding.bits}, encoding.plane_scale),
                       vector_of(encoding.offset), name);
   const Shape& shape = encoding.shape;
+  if (encoding.bucket > 0)
+    return graph.add("BucketCodebook",
+                     {graph.add_initializer(name + ".planes", packed(encoding)),
+                      graph.add_initializer(name + ".points", vector_of(encoding.table)),
+                      graph.add_initializer(name + ".low", vector_of(encoding.low)),
+                      graph.add_initializer(name + ".high", vector_of(encoding.high)),
+                      graph.add_initializer(
+                          name + ".shape", Tensor::of<std::int64_t>({static_cast<std::int64_t>(shape.size())}, shape))},
+                     {{"bucket", encoding.bucket}}, name, kNnqDomain);
   return graph.add(
       "Codebook",
       {graph.add_initializer(name + ".planes", packed(encoding)),
@@ -142,3 +152,11 @@ SumBounds bounds_of_sums(const Node& layer, const FrozenWeight& weight, double l
 }
 
 }  // namespace nnq::quantize
+
+namespace nnq {
+
+bool unpacks_weight(const Node& node) {
+  return node.domain == kNnqDomain && (node.op == "BitPlanes" || node.op == "Codebook" || node.op == "BucketCodebook");
+}
+
+}  // namespace nnq

@@ -217,18 +217,28 @@ Recipe parse_recipe(std::string_view text, const std::string& name, const std::v
   return recipe;
 }
 
+namespace {
+
+/// Makes `model`, named in the recipe `file`, a path that opens.
+void find_model(const std::filesystem::path& file, std::string& model) {
+  const std::filesystem::path beside = file.parent_path() / model;
+  if (std::filesystem::exists(beside))
+    model = beside.lexically_normal().string();
+  else if (!std::filesystem::exists(model))
+    throw Error("the model file '" + model + "' is not there", file.string(),
+                "looked beside the recipe and in the working directory");
+}
+
+}  // namespace
+
 Recipe load_recipe(const std::filesystem::path& file, const std::vector<std::string>& overrides) {
   std::vector<std::byte> bytes;
   throw_if_error(try_read_file(file, kMostBytes, bytes), file.string());
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   Recipe recipe = parse_recipe(text, file.string(), overrides);
-  if (recipe.file.empty()) return recipe;
-  const std::filesystem::path model = recipe.file, beside = file.parent_path() / model;
-  if (std::filesystem::exists(beside))
-    recipe.file = beside.lexically_normal().string();
-  else if (!std::filesystem::exists(model))
-    throw Error("the model file '" + recipe.file + "' is not there", file.string(),
-                "looked beside the recipe and in the working directory");
+  if (!recipe.file.empty()) find_model(file, recipe.file);
+  for (Stage& stage : recipe.stages)
+    if (!stage.teacher.empty() && stage.teacher != "float") find_model(file, stage.teacher);
   return recipe;
 }
 

@@ -40,6 +40,7 @@ struct Stage {
   StageKind kind = StageKind::train;
   train::TrainOptions train;    // train; seed and augmentation are those of the recipe
   double dropout = 0;           // train: on the non-recurrent connections of recurrent layers
+  std::string teacher;          // train: "float", an ONNX file, or empty
   double if_drop_above = -1;    // train: skipped unless validation accuracy fell by more than these points; < 0: never
   PlacementOptions placement;   // quantize
   bool fold_batch_norm = true;  // quantize: fold BatchNormalization into the layers before placing quantizers

@@ -18,6 +18,7 @@
 #include "train/change_bits.h"
 #include "train/quantizer.h"
 #include "train/run_graph.h"
+#include "train/teacher.h"
 
 namespace nnq::recipe {
 namespace {
@@ -42,6 +43,31 @@ double validation_drop(RunState& state) {
   return drop_of(state, *state.float_validation, validation_value(state, state.graph, "quantized, validation"));
 }
 
+/// The network that teaches a train stage; its hash goes into the run's record. Null without one.
+std::shared_ptr<const Graph> teacher_of(RunState& state, const Stage& stage) {
+  if (stage.teacher.empty()) return nullptr;
+  Graph graph;
+  if (stage.teacher == "float") {
+    NNQ_CHECK(state.quantized, "a network that is not quantized cannot be its own teacher", "teacher = \"float\"",
+              "name an ONNX model, or put a quantize stage before this one");
+    graph = state.reference;
+  } else {
+    graph = import_onnx(stage.teacher);
+    const auto given = Preprocessing::from_metadata(graph.metadata).to_metadata();
+    const auto ours = state.preprocessing.to_metadata();
+    for (const auto& [key, value] : given) {
+      const auto it = graph.metadata.contains(key) ? ours.find(key) : ours.end();
+      NNQ_CHECK(
+          it == ours.end() || it->second == value,
+          "was trained with " + key + " = " + value + ", this run's input has " + (it == ours.end() ? "" : it->second),
+          "teacher " + stage.teacher, "give the recipe the teacher's [input]");
+    }
+  }
+  state.directory.add_record(state.stage,
+                             {{"event", "teacher"}, {"teacher", stage.teacher}, {"hash", train::network_hash(graph)}});
+  return std::make_shared<const Graph>(std::move(graph));
+}
+
 void train_stage(RunState& state, const Stage& stage) {
   if (stage.if_drop_above >= 0) {
     const double drop = validation_drop(state);
@@ -55,6 +81,7 @@ void train_stage(RunState& state, const Stage& stage) {
   train::TrainOptions options = stage.train;
   options.seed = state.recipe.seed;
   options.augmentation = state.recipe.augmentation;
+  options.distillation.teacher = teacher_of(state, stage);
   const bool resume = state.resume && std::filesystem::exists(checkpoints(state));
   if (stage.dropout > 0) state.graph = add_dropout(std::move(state.graph), static_cast<float>(stage.dropout));
   const train::TrainResult result = train::train_graph(
@@ -69,8 +96,9 @@ void train_stage(RunState& state, const Stage& stage) {
       });
   state.graph = stage.dropout > 0 ? remove_dropout(result.graph) : result.graph;
   state.interrupted = result.interrupted;
+  if (state.quantized) return;
   state.trained = true;
-  if (!state.quantized) state.reference = state.graph;
+  state.reference = state.graph;
 }
 
 /// Placement reads some parameters of a method; those that the recipe leaves out have the method's defaults.

@@ -75,6 +75,14 @@ at::Tensor batch_loss(const std::string& kind, double label_smoothing, const at:
   return at::cross_entropy_loss(scores, labels, {}, at::Reduction::Mean, -100, label_smoothing);
 }
 
+at::Tensor distillation_loss(const at::Tensor& loss, const at::Tensor& student_scores, const at::Tensor& teacher_scores,
+                             double weight, double temperature) {
+  const at::Tensor log_student = at::log_softmax(student_scores / temperature, 1);
+  const at::Tensor log_teacher = at::log_softmax(teacher_scores.detach() / temperature, 1);
+  const at::Tensor divergence = (log_teacher.exp() * (log_teacher - log_student)).sum(1).mean();
+  return divergence * (weight * temperature * temperature) + loss * (1 - weight);
+}
+
 at::Tensor class_scores(const at::Tensor& output) {
   NNQ_CHECK(output.dim() >= 2, "a classifier's output is [n, classes], this one is " + to_string(output.sizes().vec()));
   return output.dim() == 2 ? output : output.flatten(1);

@@ -23,6 +23,12 @@ at::Tensor batch_loss(const std::string& kind, double label_smoothing, const at:
 /// pass, without the dense gradient of the likelihood.
 at::Tensor fused_cross_entropy(const at::Tensor& scores, const at::Tensor& labels);
 
+/// a T^2 KL(softmax(z_t / T) || softmax(z_s / T)) + (1 - a) loss (Polino et al. 2018, arXiv:1802.05668, sec. 2), the KL
+/// divergence summed over classes and averaged over the batch; scores z_s of the student, z_t of the teacher [n,
+/// classes], a = weight, T = temperature. Differentiable in loss and z_s.
+at::Tensor distillation_loss(const at::Tensor& loss, const at::Tensor& student_scores, const at::Tensor& teacher_scores,
+                             double weight, double temperature);
+
 /// The first output of a network as [n, classes].
 at::Tensor class_scores(const at::Tensor& output);
 

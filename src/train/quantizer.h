@@ -56,7 +56,7 @@ class Quantizer {
   virtual std::vector<StateEntry> state();
   /// After each optimizer step, on the latent weight (BNN: clip to [-1, 1]).
   virtual void after_step(at::Tensor& latent);
-  /// Factor on the learning rate of the latent weight (BNN: c_k).
+  /// Factor on the learning rate of the latent weight (BNN: c_k); 0: the weight is frozen.
   virtual double learning_rate_scale(const at::Tensor& latent) const;
   /// Weights only: a differentiable scalar that training adds to the loss, with its factor inside (BNN+: the
   /// regulariser); an undefined tensor for none.

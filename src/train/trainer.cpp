@@ -12,6 +12,7 @@
 #include "train/checkpoint.h"
 #include "train/schedule.h"
 #include "train/task.h"
+#include "train/teacher.h"
 #include "train/training.h"
 
 namespace nnq::train {
@@ -24,6 +25,10 @@ std::map<std::string, std::string> describe_run(const Graph& graph, const Task& 
   for (const Node& node : graph.nodes) names += node.name + " " + node.domain + " " + node.op + "\n";
   std::string milestones;
   for (const std::int64_t m : o.schedule.milestones) milestones += std::to_string(m) + " ";
+  const DistillationOptions& d = o.distillation;
+  const std::string teacher = d.teacher == nullptr ? ""
+                                                   : fmt::format(" teacher {} weight {} temperature {}",
+                                                                 network_hash(*d.teacher), d.weight, d.temperature);
   const OptimizerOptions& p = o.optimizer;
   const ScheduleOptions& s = o.schedule;
   std::map<std::string, std::string> run = task.describe(o);
@@ -35,7 +40,7 @@ std::map<std::string, std::string> describe_run(const Graph& graph, const Task& 
       {"schedule", fmt::format("{} warmup {} gamma {} every {} milestones {}final {} patience {}", s.kind,
                                s.warmup_epochs, s.gamma, s.every, milestones, s.final_factor, s.patience)},
       {"batch", std::to_string(o.batch)},
-      {"loss", fmt::format("{} smoothing {}", o.loss, o.label_smoothing)},
+      {"loss", fmt::format("{} smoothing {}{}", o.loss, o.label_smoothing, teacher)},
       {"gradient norm", fmt::format("{}", o.clip_gradient_norm)},
       {"ema", fmt::format("{}", o.ema)},
       {"seed", std::to_string(o.seed)},

@@ -36,6 +36,13 @@ struct ScheduleOptions {
   std::int64_t patience = 3;             // plateau: epochs without improvement
 };
 
+/// Training against a teacher's soft outputs (Hinton et al. 2015; quantized distillation: Polino et al. 2018).
+struct DistillationOptions {
+  std::shared_ptr<const Graph> teacher;  // one float input like the student's, the same classes; null: no distillation
+  double weight = 0.7;                   // share a of the teacher's term: a T^2 KL + (1 - a) loss
+  double temperature = 2;                // T: logits are divided by it
+};
+
 struct TrainOptions {
   std::int64_t epochs = 1, batch = 128;
   std::int64_t unroll = 30;  // text: tokens a stream and step, the length of back-propagation through time
@@ -43,6 +50,7 @@ struct TrainOptions {
   ScheduleOptions schedule;
   std::string loss = "cross_entropy";  // cross_entropy, squared_hinge (BNN sheet)
   double label_smoothing = 0;
+  DistillationOptions distillation;
   double clip_gradient_norm = 0;  // 0: no clipping
   double ema = 0;                 // share of the old average kept a step (less in the first steps); 0: no averaging
   std::int64_t early_stop = 0;    // epochs without improvement; 0: never

@@ -66,6 +66,11 @@ Training::Training(const Graph& graph, const Task& task, const TrainOptions& opt
               "leave the key out");
     adversary_ = std::make_unique<Adversary>(executor_, *task.preprocessing(), options);
   }
+  if (options.distillation.teacher != nullptr) {
+    NNQ_CHECK(metric_ == Metric::accuracy, "a teacher is for networks that classify images", "teacher",
+              "leave the key out");
+    teacher_ = std::make_unique<Teacher>(options.distillation, options.seed);
+  }
   if (options_.ema > 0) start_average();
   if (from != nullptr) restore(*from);
 }
@@ -168,7 +173,9 @@ bool Training::step() {
   const std::vector<at::Tensor> outputs = executor_.forward(inputs, true);
   const bool text = metric_ == Metric::perplexity;
   const at::Tensor scores = text ? outputs.front().flatten(0, -2) : class_scores(outputs.front());
-  const at::Tensor loss = add_penalties(loss_of(scores, labels));
+  at::Tensor loss = loss_of(scores, labels);
+  if (teacher_ != nullptr) loss = teacher_->mix(loss, scores, input);
+  loss = add_penalties(loss);
   const double value = loss.item<double>();
   if (!std::isfinite(value)) explain(inputs, "the loss is " + std::to_string(value));
   loss.backward();

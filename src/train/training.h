@@ -14,6 +14,7 @@
 #include "train/executor.h"
 #include "train/optimizer.h"
 #include "train/task.h"
+#include "train/teacher.h"
 #include "train/trainer.h"
 
 namespace nnq::train {
@@ -65,6 +66,7 @@ class Training {
   std::unique_ptr<BatchSource> source_;
   Optimizer optimizer_;
   std::unique_ptr<Adversary> adversary_;  // null: training on clean images
+  std::unique_ptr<Teacher> teacher_;      // null: no distillation
   std::string input_;
   std::vector<StatePair> carried_;            // text: recurrent state from one step to the next
   std::vector<std::size_t> carried_outputs_;  // graph outputs that hold it

@@ -91,6 +91,31 @@ TEST(CliInspect, FrozenGraphAndPackedModelSayTheSameOfALayer) {
   EXPECT_NE(table.out.find("nnq.input.mean"), std::string::npos);
 }
 
+TEST(CliInspect, CodesAreAlsoMeasuredEntropyCoded) {
+  const ModelFiles files;
+  ASSERT_EQ(files.packed.code, 0) << files.packed.err;
+  EXPECT_TRUE(nnq("inspect " + files.real() + " --json").document()["entropy_bytes"].is_null());
+  EXPECT_EQ(nnq("inspect " + files.real()).out.find("entropy-coded"), std::string::npos);
+  for (const std::string& file : {files.frozen(), files.nnq_file()}) {
+    const auto document = nnq("inspect " + file + " --json").document();
+    const double bits = document["code_bits"];
+    EXPECT_GE(bits, 1) << file;
+    EXPECT_LE(bits, 9) << file;
+    std::int64_t bytes = 0, entropy = 0;
+    for (const auto& row : document["layers"]) {
+      const std::int64_t own = row["bytes"];
+      bytes += own;
+      entropy += row["entropy_bytes"].is_null() ? own : row["entropy_bytes"].get<std::int64_t>();
+      EXPECT_EQ(row["entropy_bytes"].is_null(), row["weight_bits"] == 0 || row["weight_bits"] == 32);
+    }
+    const std::int64_t total = document["entropy_bytes"];
+    EXPECT_GT(total, entropy - 16) << "the table comes on top";
+    EXPECT_LE(total, entropy + 257);
+    EXPECT_LT(total, bytes + 257);
+    EXPECT_NE(nnq("inspect " + file).out.find("one Huffman code for all weights"), std::string::npos);
+  }
+}
+
 TEST(CliInspect, FreeHeightAndWidthAreShownUntilGiven) {
   const Folder folder;
   nnq::Graph graph;

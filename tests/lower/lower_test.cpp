@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "nnq/error.h"
+#include "quantize/weights.h"
 #include "support.h"
 
 namespace nnq::test {
@@ -26,6 +27,38 @@ Builder padded_signs(float border, bool explicit_pad) {
   const std::string w = b.graph.add_initializer("conv2.weight", dyadic(b.random, {3, 5, 3, 3}, 12, 0.0625F));
   b.graph.outputs = {b.graph.add("Conv", {x, w}, {}, "conv2")};
   return b;
+}
+
+/// Weights in buckets, as quantized distillation's: bits + 64 / bucket bits a weight in the file, decoded at load.
+TEST(Lower, BucketedWeightsStayPackedInTheFile) {
+  for (const auto& [bits, bucket] : {std::pair{2, 256}, {4, 256}, {2, 512}, {1, 100}}) {
+    Encoding e;
+    e.kind = EncodingKind::codebook;
+    e.bits = bits;
+    e.shape = {250, 700};
+    e.bucket = bucket;
+    e.groups = bucket_groups(250 * 700, bucket);
+    Random random(9);
+    for (int i = 0; i < 250 * 700; ++i) e.codes.push_back(static_cast<std::uint8_t>(random.below(1U << bits)));
+    for (int c = 0; c < 1 << bits; ++c) e.table.push_back(static_cast<float>(c) / static_cast<float>((1 << bits) - 1));
+    for (std::int64_t g = 0; g < e.groups; ++g) {
+      e.low.push_back(random.uniform(-1.0F, 0.0F));
+      e.high.push_back(random.uniform(0.0F, 1.0F));
+    }
+    Graph graph;
+    graph.inputs.push_back({"x", ValueType::of(DType::f32, {2, 700})});
+    const quantize::FrozenWeight w = quantize::add_weight(graph, e, "w");
+    EXPECT_FALSE(w.integers.ok);
+    graph.outputs = {graph.add("Gemm", {"x", w.value}, {{"transB", std::int64_t{1}}}, "fc"), w.value};
+    Tensor x(DType::f32, {2, 700});
+    for (float& v : x.mutable_values<float>()) v = random.uniform(-1.0F, 1.0F);
+    const Compared got = compare(graph, {{"x", x}});
+    EXPECT_EQ(interpret(graph, {{"x", x}})[1], e.decode());
+    const double expected = 250 * 700 * (bits + 64.0 / bucket) / 8;
+    const auto size = static_cast<double>(serialize_program(got.program).size());
+    EXPECT_GE(size, expected);
+    EXPECT_LE(size, expected * 1.02 + 2000) << "tables, names and alignment";
+  }
 }
 
 TEST(Lower, BordersOfSignsAreStatedAndExact) {

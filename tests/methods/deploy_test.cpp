@@ -136,6 +136,8 @@ std::vector<Setting> settings() {
   all.push_back({"uniform", 4, 4, false, {{"learn", std::int64_t{0}}}, {}});
   all.push_back({"alternating", 3, 3, false, {{"search", "greedy"}}, {}});
   all.push_back({"bnn", 1, 1, false, {{"shift_batch_norm", std::int64_t{1}}}, {}});
+  for (const char* method : {"bucketed", "differentiable"})
+    all.push_back({method, 4, 4, true, {{"bucket", std::int64_t{100}}}, "uniform"});
   return all;
 }
 
@@ -143,6 +145,7 @@ INSTANTIATE_TEST_SUITE_P(All, Deploy, ::testing::ValuesIn(settings()), [](const 
   const Setting& s = row.param;
   std::string name = s.method + "_w" + std::to_string(s.weights) + "a" + std::to_string(s.activations);
   if (s.adds) name += "_adds";
+  if (!s.of_activations.empty()) name += "_" + s.of_activations;
   for (const auto& [key, value] : s.parameters) name += "_" + key;
   return name;
 });

@@ -115,10 +115,11 @@ TEST_P(Weights, DecodedEncodingIsTheEvaluationForward) {
 
 TEST_P(Weights, AtMostTwoToTheBitsLevelsAGroup) {
   const at::Tensor y = quantizer_->forward(w_, false).detach().contiguous();
-  const std::int64_t groups = quantizer_->encode(w_).groups, size = y.numel() / groups;
-  for (std::int64_t g = 0; g < groups; ++g) {
-    const float* row = y.data_ptr<float>() + g * size;
-    EXPECT_LE(std::set<float>(row, row + size).size(), std::size_t{1} << GetParam().bits);
+  const Encoding encoding = quantizer_->encode(w_);
+  for (std::int64_t g = 0; g < encoding.groups; ++g) {
+    const float* row = y.data_ptr<float>() + g * encoding.group_size();
+    const float* end = std::min<const float*>(row + encoding.group_size(), y.data_ptr<float>() + y.numel());
+    EXPECT_LE(std::set<float>(row, end).size(), std::size_t{1} << GetParam().bits);
   }
 }
 
@@ -129,7 +130,10 @@ TEST_P(Weights, GradientsAreFiniteAndShapesKept) {
   }
   EXPECT_EQ(train_step(*quantizer_, w_)[1].sizes(), w_.sizes());
   if (w_.numel() > 1) {  // DoReFa's only weight is its own maximum: the gradient is zero
-    EXPECT_TRUE(train_step(*quantizer_, w_)[1].abs().sum().item<float>() > 0) << "something is learned";
+    const std::vector<at::Tensor> results = train_step(*quantizer_, w_);
+    double sum = 0;
+    for (std::size_t i = 1; i < results.size(); ++i) sum += results[i].abs().sum().item<double>();
+    EXPECT_GT(sum, 0) << "something is learned, weights or state";
   }
 }
 
@@ -194,7 +198,7 @@ TEST_P(Weights, AfterStepKeepsLatentsFinite) {
   at::Tensor latent = w_.clone() * 10;
   quantizer_->after_step(latent);
   EXPECT_TRUE(at::isfinite(latent).all().item<bool>());
-  EXPECT_GT(quantizer_->learning_rate_scale(latent), 0);
+  EXPECT_GE(quantizer_->learning_rate_scale(latent), 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Weights, ::testing::ValuesIn(cases(Role::weight)), name_of);

@@ -69,6 +69,10 @@ Graph own_operators(std::int64_t opset) {
   add("BitPlanes", {"planes", floats("plane_scale1", {1, 3}, 8, 0.25F), floats("offset1", {1}, 8, 0.25F), "shape"}, {});
   add("Codebook", {"planes", floats("table", {4, 8}, 1000, 0.001F), "shape"}, {});
   add("Codebook", {"planes", floats("table1", {1, 8}, 1000, 0.001F), "shape"}, {});
+  add("BucketCodebook",
+      {"planes", floats("points", {8}, 1000, 0.001F), floats("low", {7}, 1000, 0.001F),
+       floats("high", {7}, 1000, 0.001F), "shape"},
+      {{"bucket", std::int64_t{3}}});
   add("ShiftBatchNormalization",
       {"x", floats("gamma", {6}, 1000, 0.003F), floats("beta", {6}, 16, 0.25F), floats("mean", {6}, 16, 0.25F),
        graph.add_initializer("inverse_std",

@@ -244,6 +244,9 @@ std::map<std::string, Seed> layer_seeds() {
       {"Affine", {{image, four, four}, {}}},
       {"BitPlanes", {{bytes({2, 2}), f32({2, 2}, {1, 2, 1, 2}), f32({2}, {-1, 0}), i64({2, 5})}, {}}},
       {"Codebook", {{bytes({1, 2}), f32({2, 2}, {1, 2, 3, 4}), i64({2, 5})}, {}}},
+      {"BucketCodebook",
+       {{bytes({1, 2}), f32({2}, {0, 1}), f32({3}, {0, 1, 2}), f32({3}, {1, 2, 3}), i64({2, 5})},
+        {{"bucket", std::int64_t{4}}}}},
       {"ShiftBatchNormalization", {{image, four, four, four, four}, {}}}};
 }
 

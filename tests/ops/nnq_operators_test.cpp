@@ -97,6 +97,26 @@ TEST(NnqOperators, CodebookLooksUpPerGroup) {
   EXPECT_EQ(y.to_float(), (Floats{0, 1, 2, 3, 13, 12, 11, 10}));
 }
 
+TEST(NnqOperators, BucketCodebookScalesItsPoints) {
+  // Codes 0 1 2 3 | 3 2 1 of [7] in buckets of 4: ranges 0..8 and -1..1.
+  const Tensor planes = Tensor::of<std::uint8_t>({2, 1}, std::vector<std::uint8_t>{0b01011010, 0b00111100});
+  const std::map<std::string, Attribute> bucket{{"bucket", std::int64_t{4}}};
+  const Tensor points = f32({4}, {0, 0.25F, 0.5F, 1}), low = f32({2}, {0, -1}), high = f32({2}, {8, 1});
+  const Tensor y = own("BucketCodebook", {planes, points, low, high, i64({7})}, bucket)[0];
+  EXPECT_EQ(y.shape(), (Shape{7}));
+  EXPECT_EQ(y.to_float(), (Floats{0, 2, 4, 8, 1, 0, -0.5F}));
+  const auto refused = [&](const std::vector<Tensor>& inputs, std::int64_t size) {
+    return refusal("BucketCodebook", inputs, {{"bucket", size}}, 1, kNnqDomain) != "";
+  };
+  EXPECT_FALSE(refused({planes, points, low, high, i64({7})}, 4));
+  EXPECT_TRUE(refused({planes, points, low, high, i64({7})}, 0));
+  EXPECT_TRUE(refused({planes, points, low, high, i64({7})}, 3));
+  EXPECT_TRUE(refused({planes, points, low, high, i64({9})}, 5));
+  EXPECT_TRUE(refused({planes, f32({2}, {0, 1}), low, high, i64({7})}, 4));
+  EXPECT_TRUE(refused({planes, points, low, f32({1}, {1}), i64({7})}, 4));
+  EXPECT_TRUE(refused({planes, points, f32({1, 2}, {0, -1}), high, i64({7})}, 4));
+}
+
 TEST(NnqOperators, QuantizerIsTheIdentity) {
   const Tensor x = f32({3}, {0.1F, -2, 7});
   EXPECT_EQ(own("Quantizer", {x, f32({1}, {1})}, {{"method", std::string("dorefa")}})[0], x);

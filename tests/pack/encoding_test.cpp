@@ -114,6 +114,68 @@ TEST(Encoding, DecodesCodebookOfItsGroup) {
   EXPECT_EQ(e.decode().to_float(), (Floats{-7, 3, -7, 200, 100, 200}));
 }
 
+/// [7] in buckets of 3: ranges 0..4, -1..1 and the single 5..6.
+Encoding bucketed() {
+  Encoding e;
+  e.kind = EncodingKind::codebook;
+  e.bits = 2;
+  e.shape = {7};
+  e.bucket = 3;
+  e.groups = 3;
+  e.codes = {0, 1, 3, 3, 2, 0, 0};
+  e.table = {0, 0.25f, 0.5f, 1};
+  e.low = {0, -1, 5};
+  e.high = {4, 1, 6};
+  return e;
+}
+
+TEST(Encoding, DecodesCodebookOfItsBucket) {
+  const Encoding e = bucketed();
+  ASSERT_TRUE(e.check().ok()) << e.check().message();
+  EXPECT_EQ(e.decode().to_float(), (Floats{0, 1, 4, 1, 0, -1, 5}));
+  EXPECT_EQ(e.level(1, 2), 0.0f);
+  EXPECT_FALSE(e.integer_form().ok);
+  EXPECT_EQ(e.packed_bytes(), 2u);
+}
+
+TEST(Encoding, BucketsReachTheirEndsExactly) {
+  Random random(11);
+  for (int i = 0; i < 1000; ++i) {  // beta + (max - beta) * 1 would miss max now and then
+    const float low = random.uniform(-1.0f, 1.0f), high = low + random.uniform(0.0f, 1.0f);
+    EXPECT_EQ(bucket_level(low, high, 0), low);
+    EXPECT_EQ(bucket_level(low, high, 1), high);
+  }
+  EXPECT_EQ(bucket_level(-3e38f, 3e38f, 0.5f), 0) << "the range itself would overflow";
+}
+
+TEST(Encoding, NumberOfBuckets) {
+  EXPECT_EQ(bucket_groups(0, 256), 1);
+  EXPECT_EQ(bucket_groups(1, 256), 1);
+  EXPECT_EQ(bucket_groups(256, 256), 1);
+  EXPECT_EQ(bucket_groups(257, 256), 2);
+  EXPECT_EQ(bucket_groups(std::numeric_limits<std::int64_t>::max(), 1), std::numeric_limits<std::int64_t>::max());
+}
+
+TEST(Encoding, InvalidBucketsAreRefused) {
+  const auto refusal = [](void (*make)(Encoding&)) {
+    Encoding e = bucketed();
+    make(e);
+    return e.check().message();
+  };
+  EXPECT_NE(refusal([](Encoding& e) { e.bucket = -1; }), "");
+  EXPECT_NE(refusal([](Encoding& e) { e.bucket = 2; }).find("expected 4 groups"), std::string::npos);
+  EXPECT_NE(refusal([](Encoding& e) { e.kind = EncodingKind::uniform; }).find("buckets go with a codebook"),
+            std::string::npos);
+  EXPECT_NE(refusal([](Encoding& e) { e.low.pop_back(); }).find("lows and highs"), std::string::npos);
+  EXPECT_NE(refusal([](Encoding& e) { e.high[2] = std::numeric_limits<float>::infinity(); }), "");
+  EXPECT_NE(refusal([](Encoding& e) { e.table.resize(12); }).find("a table of 4 values"), std::string::npos);
+  EXPECT_NE(refusal([](Encoding& e) {
+              e.bucket = 0;
+              e.groups = 1;
+            }).find("expected 0 lows"),
+            std::string::npos);
+}
+
 TEST(Encoding, DecodeIsLevelOfEveryCodeInEveryKind) {
   for (const EncodingKind kind : kinds) {
     for (int bits = 1; bits <= 8; ++bits) {

@@ -232,6 +232,12 @@ TEST(LoadRecipe, LooksForTheModelBesideTheRecipe) {
   EXPECT_EQ(recipe.name, "r");
   EXPECT_THROW(load_recipe(folder / "r.toml", {"model.file=models/y.onnx"}), Error);
   EXPECT_THROW(load_recipe(folder / "absent.toml"), Error);
+  const std::string stage = "[[stage]]\nkind='train'\nteacher='models/x.onnx'\n";
+  std::ofstream(folder / "r.toml") << "data='cifar10'\n[model]\nzoo='mlp'\n" + stage;
+  EXPECT_EQ(load_recipe(folder / "r.toml").stages[0].teacher,
+            (folder / "models" / "x.onnx").lexically_normal().string());
+  EXPECT_THROW(load_recipe(folder / "r.toml", {"train.teacher=models/y.onnx"}), Error);
+  EXPECT_EQ(load_recipe(folder / "r.toml", {"train.teacher=float"}).stages[0].teacher, "float");
   std::filesystem::remove_all(folder);
 }
 

@@ -143,6 +143,51 @@ TEST(Runner, ResumeOfAFinishedRunRepeatsNoRecord) {
   EXPECT_EQ(RunStore().list().size(), 1u);
 }
 
+std::string refusal(const std::string& text, const fs::path& folder) {
+  try {
+    run(text, folder);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+TEST(Runner, ATeacherIsTheFloatNetworkOrAFileAndIsRecorded) {
+  const WorkingFolder folder;
+  const std::string data = write_quarters(folder.path(), 300, 8);
+  const std::string quantized = train_stage(2) + quantize_stage("dorefa", 2, 2) + train_stage(2);
+  run(recipe_head(data, small_mlp) + quantized + "teacher = 'float'\n", "mine");
+  run(recipe_head(data, small_mlp) + quantized, "alone");
+  EXPECT_FALSE(read_text("mine/model.nnq") == read_text("alone/model.nnq")) << "the teacher changes what is learned";
+  std::vector<nlohmann::json> events;
+  for (const nlohmann::json& record : read_metrics("mine"))
+    if (record.value("event", "") == "teacher") events.push_back(record);
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0]["stage"], 3);
+  EXPECT_EQ(events[0]["hash"].get<std::string>().size(), 16u);
+
+  const std::string taught = train_stage(2) + "teacher = 'mine/float.onnx'\ndistill_weight = 1.0\n";
+  const RunResult result = run(
+      recipe_head(
+          data, "[model]\nzoo = 'mlp'\nparameters = { hidden = '12', size = 8, classes = 4, activation = 'relu' }\n") +
+          taught,
+      "float_student");
+  EXPECT_GT(result.value, 40);
+  EXPECT_THAT(refusal(recipe_head(data, small_mlp) + train_stage(1) + "teacher = 'float'\n", "x"),
+              HasSubstr("cannot be its own teacher"));
+  std::string other_input = recipe_head(data, small_mlp) + taught;
+  other_input.replace(other_input.find("mean = [0.5]"), 12, "mean = [0.1]");
+  EXPECT_THAT(refusal(other_input, "y"), HasSubstr("nnq.input.mean"));
+}
+
+TEST(Runner, ANetworkQuantizedBeforeItLearnedHasNoFloatAccuracy) {
+  const WorkingFolder folder;
+  const std::string data = write_quarters(folder.path(), 300, 8);
+  const RunResult result = run(recipe_head(data, small_mlp) + quantize_stage("uniform", 8, 8) + train_stage(2), "mine");
+  EXPECT_EQ(result.float_value, 0) << "untrained weights were not measured";
+  EXPECT_GT(result.value, 40);
+}
+
 TEST(Runner, RequirementNotMetIsSaidAndTheModelIsThere) {
   const WorkingFolder folder;
   const std::string data = write_quarters(folder.path(), 300, 8);

@@ -47,6 +47,16 @@ TEST(Counts, BnnConvNets) {
   EXPECT_EQ(weights(build_zoo("vgg_small", {{"width", "0.5"}})), 6397632);  // the SVHN network
 }
 
+// Polino et al. 2018: 5.3M, 1M, 0.3M, 0.1M and 5.8M, with biases and batch norm behind every layer but the last.
+TEST(Counts, DistillationTeacherAndStudents) {
+  EXPECT_EQ(trainable_parameters(build_zoo("distillation_teacher")), 5346142);
+  EXPECT_EQ(trainable_parameters(build_zoo("distillation_student1")), 1000235);
+  EXPECT_EQ(trainable_parameters(build_zoo("distillation_student2")), 318415);
+  EXPECT_EQ(trainable_parameters(build_zoo("distillation_student3")), 111935);
+  EXPECT_EQ(trainable_parameters(build_zoo("distillation_deep")), 5825396);
+  EXPECT_EQ(trainable_parameters(build_zoo("distillation_student3", {{"dropout", "no"}})), 111935);
+}
+
 TEST(Counts, LeNet5) {
   const Graph graph = build_zoo("lenet5");
   EXPECT_EQ(trainable_parameters(graph), 61706);

@@ -28,6 +28,11 @@ const std::map<std::string, Parameters> tiny = {
     {"resnet56", {{"width", "0.25"}, {"size", "8"}}},
     {"resnet18", {{"size", "32"}, {"classes", "4"}}},
     {"mobilenet_v1", {{"alpha", "0.05"}, {"size", "32"}, {"classes", "5"}}},
+    {"distillation_teacher", {{"size", "8"}}},
+    {"distillation_student1", {{"size", "8"}}},
+    {"distillation_student2", {{"size", "8"}}},
+    {"distillation_student3", {{"size", "8"}}},
+    {"distillation_deep", {{"size", "8"}}},
     {"lstm_lm", {{"vocabulary", "11"}, {"hidden", "6"}, {"layers", "2"}}},
     {"gru_lm", {{"vocabulary", "11"}, {"hidden", "6"}, {"layers", "2"}}},
 };

@@ -35,6 +35,9 @@ class Inspect final : public Verb {
     document["macs"] = found.macs;
     document["macs_complete"] = found.macs_complete;
     document["bytes"] = model.bytes;
+    const bool coded = found.entropy_bytes > 0;
+    document["entropy_bytes"] = coded ? nlohmann::ordered_json(found.entropy_bytes) : nlohmann::ordered_json();
+    document["code_bits"] = coded ? nlohmann::ordered_json(found.code_bits) : nlohmann::ordered_json();
     document["bits"] = found.bits_label();
     document["metadata"] = model.metadata();
     document["layers"] = nlohmann::ordered_json::array();
@@ -65,6 +68,8 @@ class Inspect final : public Verb {
             {"planes", row.planes},
             {"activation_bits", row.activation_bits},
             {"bytes", row.bytes},
+            {"entropy_bytes",
+             row.code_counts.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(row.entropy_bytes)},
             {"encoding", row.encoding},
             {"note", row.note}};
   }
@@ -79,23 +84,38 @@ class Inspect final : public Verb {
 
   static void print(const LoadedModel& model, const Inspection& found) {
     constexpr auto right = Table::Align::right;
+    const bool coded = found.entropy_bytes > 0;
     bool notes = false;
     for (const LayerRow& row : found.layers) notes = notes || !row.note.empty();
-    std::vector<Table::Column> columns = {{"layer"},         {"operator"},     {"output"},
-                                          {"params", right}, {"MACs", right},  {"W bits", right},
-                                          {"A bits", right}, {"bytes", right}, {"encoding"}};
+    std::vector<Table::Column> columns = {{"layer"},       {"operator"},      {"output"},        {"params", right},
+                                          {"MACs", right}, {"W bits", right}, {"A bits", right}, {"bytes", right}};
+    if (coded) columns.push_back({"entropy-coded", right});
+    columns.push_back({"encoding"});
     if (notes) columns.push_back({"how it was lowered"});
     Table table(columns);
     for (const LayerRow& row : found.layers) {
       const std::string macs = row.macs < 0 ? "?" : row.macs == 0 ? "" : grouped(row.macs);
-      table.row({row.name, row.op, shape_text(row), row.parameters == 0 ? "" : grouped(row.parameters), macs,
-                 weight_text(row), bits_text(row.activation_bits), row.bytes == 0 ? "" : grouped(row.bytes),
-                 row.encoding, row.note});
+      std::vector<std::string> cells = {row.name,
+                                        row.op,
+                                        shape_text(row),
+                                        row.parameters == 0 ? "" : grouped(row.parameters),
+                                        macs,
+                                        weight_text(row),
+                                        bits_text(row.activation_bits),
+                                        row.bytes == 0 ? "" : grouped(row.bytes)};
+      if (coded) cells.push_back(row.code_counts.empty() ? "" : grouped(row.entropy_bytes));
+      cells.push_back(row.encoding);
+      cells.push_back(row.note);
+      table.row(cells);
     }
     table.rule();
     table.row({"total", fmt::format("{} layers", found.layers.size()), found.bits_label(), grouped(found.parameters),
-               (found.macs_complete ? "" : "> ") + grouped(found.macs), "", "", grouped(found.bytes)});
+               (found.macs_complete ? "" : "> ") + grouped(found.macs), "", "", grouped(found.bytes),
+               coded ? grouped(found.entropy_bytes) : ""});
     fmt::print("{}\n{}: {} bytes on disk\n", table.text(), model.file, grouped(static_cast<std::int64_t>(model.bytes)));
+    if (coded)
+      fmt::print("  entropy-coded: one Huffman code for all weights, {:.2f} bits a weight, its table included\n",
+                 found.code_bits);
     for (const ModelPort& port : model.inputs()) fmt::print("  input  {} {}\n", port.name, port.type.to_string());
     for (const auto& [key, text] : model.metadata()) {
       std::string value = text;

@@ -114,6 +114,12 @@ std::string Builder::global_average_pool(const std::string& name, const std::str
   return flatten(name + ".flatten", graph.add(node(name, "GlobalAveragePool", {x})));
 }
 
+std::string Builder::dropout(const std::string& name, const std::string& x, float share) {
+  if (share <= 0) return x;
+  graph.initializers[name + ".ratio"] = Tensor::scalar(share);
+  return graph.add(node(name, "Dropout", {x, name + ".ratio"}));
+}
+
 std::string Builder::flatten(const std::string& name, const std::string& x) {
   return graph.add(node(name, "Flatten", {x}, {{"axis", std::int64_t{1}}}));
 }

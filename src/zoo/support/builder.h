@@ -33,6 +33,8 @@ class Builder {
   std::string max_pool(const std::string& name, const std::string& x, std::int64_t kernel, std::int64_t stride,
                        std::int64_t pad = 0);
   std::string global_average_pool(const std::string& name, const std::string& x);  // and Flatten: [N, C]
+  /// Zeroes a share of the values in training; nothing when the share is 0.
+  std::string dropout(const std::string& name, const std::string& x, float share);
   std::string flatten(const std::string& name, const std::string& x);
   Graph finish(const std::string& output);
 

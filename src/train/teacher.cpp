@@ -1,0 +1,62 @@
+#include "train/teacher.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include "core/random.h"
+#include "nnq/error.h"
+#include "train/executor.h"
+#include "train/loss.h"
+
+namespace nnq::train {
+
+std::string network_hash(const Graph& graph) {
+  std::string text;
+  for (const Node& node : graph.nodes) {
+    text += node.domain + "." + node.op;
+    for (const std::string& input : node.inputs) text += " " + input;
+    for (const std::string& output : node.outputs) text += " > " + output;
+    text += "\n";
+  }
+  std::uint64_t hash = hash64(text);
+  for (const auto& [name, tensor] : graph.initializers) {
+    const auto* bytes = reinterpret_cast<const char*>(tensor.data());
+    hash = hash64(name + to_string(tensor.shape()), hash);
+    if (tensor.dtype() != DType::string) hash = hash64({bytes, tensor.bytes()}, hash);
+  }
+  return fmt::format("{:016x}", hash);
+}
+
+struct Teacher::State {
+  Executor executor;
+  std::string input;
+  double weight, temperature;
+};
+
+Teacher::Teacher(const DistillationOptions& options, std::uint64_t seed) {
+  NNQ_CHECK(options.teacher != nullptr && options.teacher->inputs.size() == 1 && !options.teacher->outputs.empty(),
+            "a teacher is a network of one input", "teacher");
+  NNQ_CHECK(options.weight >= 0 && options.weight <= 1, "the share of the teacher must be in 0 .. 1", "teacher");
+  NNQ_CHECK(options.temperature > 0, "the temperature must be above 0", "teacher");
+  state_ = std::make_unique<State>(State{Executor(*options.teacher, {.seed = seed}), options.teacher->inputs[0].name,
+                                         options.weight, options.temperature});
+}
+
+Teacher::~Teacher() = default;
+
+at::Tensor Teacher::mix(const at::Tensor& loss, const at::Tensor& student_scores, const at::Tensor& images) {
+  at::Tensor scores;
+  try {
+    const at::NoGradGuard no_gradient;
+    scores = class_scores(state_->executor.forward({{state_->input, images}}, false).front()).detach();
+  } catch (const Error& error) {
+    throw error.inside("teacher");
+  }
+  NNQ_CHECK(
+      scores.sizes() == student_scores.sizes(),
+      "gives scores " + to_string(scores.sizes().vec()) + ", the student " + to_string(student_scores.sizes().vec()),
+      "teacher", "both need the same classes");
+  return distillation_loss(loss, student_scores, scores, state_->weight, state_->temperature);
+}
+
+}  // namespace nnq::train

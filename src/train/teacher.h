@@ -1,0 +1,35 @@
+// The teacher of a distillation: a network that is run and never trained.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "nnq/graph.h"
+#include "train/trainer.h"
+
+namespace at {
+class Tensor;
+}
+
+namespace nnq::train {
+
+/// 16 hex digits of structure and values: which network a teacher was.
+std::string network_hash(const Graph& graph);
+
+class Teacher {
+ public:
+  /// Throws nnq::Error for options out of range or a teacher of more than one input.
+  Teacher(const DistillationOptions& options, std::uint64_t seed);
+  ~Teacher();
+
+  /// (1 - a) loss + a T^2 KL(softmax(z_t / T) || softmax(z_s / T)), KL averaged over the batch, with the teacher's
+  /// logits z_t of these images in evaluation mode and without gradient. Throws nnq::Error when the classes differ in
+  /// number.
+  at::Tensor mix(const at::Tensor& loss, const at::Tensor& student_scores, const at::Tensor& images);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace nnq::train

@@ -1,0 +1,147 @@
+// Training against a teacher: what is minimised, that the teacher stays as it is, and resuming.
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+#include "nnq/error.h"
+#include "train/checkpoint.h"
+#include "train/teacher.h"
+#include "train/training.h"
+#include "trainer_testing.h"
+
+namespace nnq::train {
+namespace {
+
+using namespace testing;
+
+class Distillation : public TrainerTest {
+ protected:
+  std::shared_ptr<const Graph> teacher() {
+    static const auto trained = std::make_shared<const Graph>([&] {
+      TrainOptions options = quick_options();
+      options.epochs = 6;
+      return elsewhere(build_zoo("mlp", {{"hidden", "64,64"}, {"size", "4"}, {"classes", "4"}, {"activation", "relu"}}),
+                       options)
+          .graph;
+    }());
+    return trained;
+  }
+  TrainOptions taught(double weight = 0.7, double temperature = 2) {
+    TrainOptions options = quick_options();
+    options.distillation = {teacher(), weight, temperature};
+    return options;
+  }
+  Graph student(const std::string& method, int bits) {
+    PlacementOptions placement;
+    placement.rules = {{"*", {method, bits, {{"bucket", std::int64_t{64}}}}, {}, {}}};
+    return calibrate_graph(place_quantizers(small_mlp(), placement), train, centred(), 64, 1);
+  }
+};
+
+TEST_F(Distillation, TheTeacherAloneTeaches) {
+  const TrainOptions options = taught(1);
+  // Labels that say nothing: all that is learned comes from the teacher.
+  for (std::int64_t i = 0; i < 400; ++i) train.labels.mutable_as<std::int64_t>()[i] = i % 4;
+  EXPECT_GT(run(small_mlp(), options).best_validation, 80);
+}
+
+TEST_F(Distillation, WeightZeroIsTrainingWithoutATeacher) {
+  expect_same(run(small_mlp(), taught(0)), elsewhere(small_mlp(), quick_options()));
+}
+
+TEST_F(Distillation, WorksWithEveryKindOfStudent) {
+  TrainOptions options = taught();
+  EXPECT_GT(run(calibrate_graph(quantized_mlp("dorefa", 2, 2), train, centred(), 64, 1), options).best_validation, 60);
+  EXPECT_GT(run(student("bucketed", 2), options).best_validation, 60);
+  PlacementOptions mixed;  // bits of its own for the last layer
+  mixed.rules = {{"*", {"bucketed", 2, {}}, {}, {}}, {"last", {"uniform", 4, {}}, {"uniform", 4, {}}, {}}};
+  const Graph graph = calibrate_graph(place_quantizers(small_mlp(), mixed), train, centred(), 64, 1);
+  EXPECT_GT(run(graph, options).best_validation, 60);
+}
+
+TEST_F(Distillation, DifferentiableQuantizationMovesPointsAndNoWeight) {
+  TrainOptions options = taught();
+  options.optimizer = {};
+  options.optimizer.learning_rate = 1e-4;
+  options.optimizer.weight_decay = 1e-2;
+  const Graph before = student("differentiable", 2);
+  const Graph after = run(before, options).graph;
+  bool moved = false;
+  for (const auto& [name, tensor] : before.initializers) {
+    if (name.ends_with(".weight") || name.ends_with(".low") || name.ends_with(".high"))
+      EXPECT_EQ(after.initializers.at(name), tensor) << name;
+    if (name.ends_with(".points")) moved = moved || !(after.initializers.at(name) == tensor);
+  }
+  EXPECT_TRUE(moved);
+}
+
+TEST_F(Distillation, ResumedItGivesTheSameBits) {
+  for (const char* method : {"bucketed", "differentiable"}) {
+    const Graph graph = student(method, 2);
+    const TrainOptions options = taught();
+    const TrainResult whole = elsewhere(graph, options);
+    const TrainResult part = run(graph, options, false, [](const EpochReport& r) {
+      if (r.epoch == 2) std::raise(SIGTERM);
+    });
+    EXPECT_TRUE(part.interrupted);
+    expect_same(run(graph, options, true), whole);
+    TrainOptions other = options;
+    other.distillation.teacher = std::make_shared<const Graph>(small_mlp());
+    EXPECT_THROW(run(graph, other, true), Error) << "another teacher is another run";
+    other = options;
+    other.distillation.temperature = 3;
+    EXPECT_THROW(run(graph, other, true), Error);
+  }
+}
+
+TEST_F(Distillation, EveryBatchIsAPlaceToGoOnFrom) {
+  const Graph graph = student("differentiable", 2);
+  const TrainOptions options = taught();
+  Training whole(graph, train, centred(), options, nullptr);
+  for (int i = 0; i < 7; ++i) whole.step();
+  const auto bytes = write_checkpoint(whole.checkpoint());
+  while (whole.step()) {
+  }
+  const Checkpoint from = read_checkpoint(bytes, "checkpoint");
+  Training second(graph, train, centred(), options, &from);
+  while (second.step()) {
+  }
+  EXPECT_EQ(second.finish_epoch().loss, whole.finish_epoch().loss);
+  EXPECT_TRUE(second.checkpoint().tensors == whole.checkpoint().tensors);
+}
+
+TEST_F(Distillation, TeachersThatDoNotFitAreRefused) {
+  TrainOptions options = quick_options();
+  const auto refusal = [&] {
+    try {
+      run(small_mlp(), options);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  options.distillation.teacher = std::make_shared<const Graph>(
+      build_zoo("mlp", {{"hidden", "8"}, {"size", "4"}, {"classes", "5"}, {"activation", "relu"}}));
+  EXPECT_NE(refusal().find("the same classes"), std::string::npos) << refusal();
+  options.distillation.teacher = std::make_shared<const Graph>(
+      build_zoo("mlp", {{"hidden", "8"}, {"size", "5"}, {"classes", "4"}, {"activation", "relu"}}));
+  EXPECT_NE(refusal().find("teacher"), std::string::npos) << refusal();
+  options.distillation = {teacher(), 1.5, 2};
+  EXPECT_NE(refusal().find("0 .. 1"), std::string::npos);
+  options.distillation = {teacher(), 0.5, 0};
+  EXPECT_NE(refusal().find("temperature"), std::string::npos);
+}
+
+TEST(NetworkHash, TellsNetworksApart) {
+  const Graph a = small_mlp();
+  Graph b = a;
+  EXPECT_EQ(network_hash(a), network_hash(b));
+  b.initializers.begin()->second = Tensor(b.initializers.begin()->second);
+  b.initializers.at("fc1.weight").mutable_as<float>()[0] += 1;
+  EXPECT_NE(network_hash(a), network_hash(b));
+  EXPECT_NE(network_hash(a), network_hash(small_mlp("hardtanh")));
+  EXPECT_EQ(network_hash(a).size(), 16u);
+}
+
+}  // namespace
+}  // namespace nnq::train
