@@ -82,6 +82,15 @@ Claim::Expect read_expect(const Reader& reader) {
   reader.fail(fmt::format("expect = \"{}\" is not known", word), "allowed: drop, value, gain");
 }
 
+Scale read_scale(const Reader& reader, const toml::table& table) {
+  if (!table.contains("scale")) return Scale::quick;
+  const std::string word = reader.text("scale");
+  for (const Scale scale : {Scale::quick, Scale::full}) {
+    if (word == to_string(scale)) return scale;
+  }
+  reader.fail(fmt::format("scale = \"{}\" is not known", word), "allowed: quick, full");
+}
+
 /// Runs are named after their recipe's file: one name may not mean two files.
 void check_names(const Reader& reader, const std::vector<Claim>& claims) {
   std::map<std::string, fs::path> by_name;
@@ -118,7 +127,7 @@ std::optional<AttackSettings> read_attack(const Reader& reader, const toml::tabl
 Claim read_claim(const fs::path& file, const fs::path& root, const toml::table& table) {
   const Reader reader(file, table,
                       {"claim", "published", "setting", "recipe", "expect", "better_than", "at_most", "at_least",
-                       "seeds", "attack", "epsilon", "attack_parameters", "attack_images"});
+                       "seeds", "attack", "epsilon", "attack_parameters", "attack_images", "scale"});
   Claim claim;
   claim.claim = reader.text("claim");
   claim.published = reader.text("published");
@@ -129,6 +138,7 @@ Claim read_claim(const fs::path& file, const fs::path& root, const toml::table& 
     return path;
   };
   claim.recipe = recipe("recipe");
+  claim.scale = read_scale(reader, table);
   claim.expect = read_expect(reader);
   if (claim.expect == Claim::Expect::gain) {
     claim.better_than = recipe("better_than");
@@ -153,6 +163,8 @@ toml::table parse(const fs::path& file) {
 }
 
 }  // namespace
+
+std::string to_string(Scale scale) { return scale == Scale::quick ? "quick" : "full"; }
 
 std::string to_string(Claim::Expect expect) {
   switch (expect) {

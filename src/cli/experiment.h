@@ -11,6 +11,11 @@
 
 namespace nnq::cli {
 
+/// quick: what this project measures, minutes a claim. full: the paper's own setting, for people with the machine and
+/// the data.
+enum class Scale { quick, full };
+std::string to_string(Scale scale);
+
 /// One [[claim]]. It holds when the measured number, averaged over the seeds, is within the limits.
 struct Claim {
   enum class Expect {
@@ -22,6 +27,7 @@ struct Claim {
   std::string published;  // the paper's number and its setting
   std::string setting;    // ours: data set, network, epochs
   std::filesystem::path recipe;
+  Scale scale = Scale::quick;
   Expect expect = Expect::drop;
   std::filesystem::path better_than;        // gain: the other recipe; else empty
   std::optional<double> at_most, at_least;  // points or percent; at least one is given

@@ -42,12 +42,14 @@ SeedResult result_of(const fs::path& run, std::int64_t seed, bool trained) {
 }
 
 /// Trains or resumes unless the run is finished; false when interrupted.
-bool run_seed(const fs::path& run, const fs::path& recipe, std::int64_t seed, int threads, SeedResult& result) {
+bool run_seed(const ReproduceOptions& options, const fs::path& run, const fs::path& recipe, std::int64_t seed,
+              SeedResult& result) {
   TrainRequest request;
   request.recipe = recipe;
-  request.overrides = {fmt::format("seed={}", seed)};
+  request.overrides = options.overrides;
+  request.overrides.push_back(fmt::format("seed={}", seed));
   request.run_directory = run;
-  request.threads = threads;
+  request.threads = options.threads;
   request.resume = fs::exists(run / "recipe.toml");
   if (request.resume && read_text(run / "recipe.toml") != training().recipe_text(request))
     throw Error(fmt::format("holds a run of another recipe than {} is now", recipe.string()), run.string(),
@@ -74,12 +76,12 @@ void attack_run(AttackSettings settings, int threads, SeedResult& result) {
   result.has_drop = true;
 }
 
-bool run_seeds(const std::string& paper, const fs::path& recipe, const Claim& claim, int threads,
+bool run_seeds(const ReproduceOptions& options, const std::string& paper, const fs::path& recipe, const Claim& claim,
                std::vector<SeedResult>& results) {
   for (const std::int64_t seed : claim.seeds) {
     SeedResult one;
-    if (!run_seed(run_directory(paper, recipe, seed), recipe, seed, threads, one)) return false;
-    if (claim.attack) attack_run(*claim.attack, threads, one);
+    if (!run_seed(options, run_directory(options, paper, recipe, seed), recipe, seed, one)) return false;
+    if (claim.attack) attack_run(*claim.attack, options.threads, one);
     results.push_back(one);
   }
   return true;
@@ -123,14 +125,16 @@ void judge(const Claim& claim, ClaimResult& result) {
 
 }  // namespace
 
-fs::path run_directory(const std::string& paper, const fs::path& recipe, std::int64_t seed) {
-  return fs::path("runs/reproduce") / paper / fmt::format("{}-seed{}", recipe.stem().string(), seed);
+fs::path run_directory(const ReproduceOptions& options, const std::string& paper, const fs::path& recipe,
+                       std::int64_t seed) {
+  return options.runs / paper / fmt::format("{}-seed{}", recipe.stem().string(), seed);
 }
 
-bool reproduce_claim(const std::string& paper, const Claim& claim, int threads, ClaimResult& result) {
+bool reproduce_claim(const ReproduceOptions& options, const std::string& paper, const Claim& claim,
+                     ClaimResult& result) {
   result = {};
-  if (!run_seeds(paper, claim.recipe, claim, threads, result.seeds)) return false;
-  if (claim.expect == Claim::Expect::gain && !run_seeds(paper, claim.better_than, claim, threads, result.others))
+  if (!run_seeds(options, paper, claim.recipe, claim, result.seeds)) return false;
+  if (claim.expect == Claim::Expect::gain && !run_seeds(options, paper, claim.better_than, claim, result.others))
     return false;
   judge(claim, result);
   return true;

@@ -31,12 +31,21 @@ struct ClaimResult {
   bool holds = false;
 };
 
-/// Where a recipe of `paper` runs with `seed`: runs/reproduce/<paper>/<name of the recipe's file>-seed<seed>. Claims
-/// about the same recipe share its runs.
-std::filesystem::path run_directory(const std::string& paper, const std::filesystem::path& recipe, std::int64_t seed);
+/// How the recipes of an experiment run.
+struct ReproduceOptions {
+  std::filesystem::path runs = "runs/reproduce";  // where, by paper
+  std::vector<std::string> overrides;             // "train.epochs=1", of every recipe
+  int threads = 0;                                // 0: all cores
+};
+
+/// Where a recipe of `paper` runs with `seed`: <runs>/<paper>/<name of the recipe's file>-seed<seed>. Claims about the
+/// same recipe share its runs.
+std::filesystem::path run_directory(const ReproduceOptions& options, const std::string& paper,
+                                    const std::filesystem::path& recipe, std::int64_t seed);
 
 /// Runs what is not finished yet and judges the claim. Returns false when it was interrupted (Ctrl-C): the same call
 /// goes on. Throws nnq::Error, also when a run directory holds another recipe's run.
-bool reproduce_claim(const std::string& paper, const Claim& claim, int threads, ClaimResult& result);
+bool reproduce_claim(const ReproduceOptions& options, const std::string& paper, const Claim& claim,
+                     ClaimResult& result);
 
 }  // namespace nnq::cli

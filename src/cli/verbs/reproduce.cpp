@@ -1,8 +1,10 @@
 #include <fmt/format.h>
 
 #include "cli/reproduction.h"
+#include "cli/results_page.h"
 #include "cli/table.h"
 #include "cli/verb.h"
+#include "core/atomic_file.h"
 #include "core/text.h"
 #include "nnq/error.h"
 
@@ -18,6 +20,7 @@ ordered_json to_json(const Claim& claim) {
           {"published", claim.published},
           {"setting", claim.setting},
           {"recipe", claim.recipe.string()},
+          {"scale", to_string(claim.scale)},
           {"expect", to_string(claim.expect)},
           {"better_than", claim.better_than.empty() ? ordered_json(nullptr) : ordered_json(claim.better_than.string())},
           {"attack", claim.attack ? ordered_json(claim.attack->attacks.front()) : ordered_json(nullptr)},
@@ -56,17 +59,26 @@ class Reproduce final : public Verb {
   std::string name() const override { return "reproduce"; }
   std::string summary() const override { return "run a paper's experiment: published beside measured"; }
   std::vector<std::string> examples() const override {
-    return {"nnq reproduce", "nnq reproduce dorefa", "nnq reproduce --all --threads 2"};
+    return {"nnq reproduce", "nnq reproduce dorefa", "nnq reproduce --all --scale quick --record results/reproduce",
+            "nnq reproduce --page docs/results.md"};
   }
   void options(CLI::App& app) override {
     auto* paper = app.add_option("PAPER", paper_, "id of the paper; without it the experiments are listed");
     app.add_flag("--all", all_, "run the experiments of all papers")->excludes(paper);
-    app.add_option("--threads", threads_, "threads (default: all cores)")->check(CLI::Range(0, 1024));
+    app.add_flag("--list", list_, "list the experiments")->excludes(paper);
+    app.add_option("--scale", scale_, "quick: minutes a claim; full: the paper's own setting (default: quick)")
+        ->check(CLI::IsMember({"quick", "full"}));
+    app.add_option("--set", options_.overrides, "KEY=VALUE: changes every recipe that runs")->type_name("KEY=VALUE");
+    app.add_option("--runs", options_.runs, "where runs go, and are gone on with (default: runs/reproduce)");
+    app.add_option("--record", record_, "write FOLDER/PAPER.json, what docs/results.md is made from");
+    app.add_option("--page", page_, "run nothing: write the page of everything in results/ to FILE");
+    app.add_option("--threads", options_.threads, "threads (default: all cores)")->check(CLI::Range(0, 1024));
   }
 
   int run(bool json, ordered_json& document) override {
+    if (!page_.empty()) return write_page(json, document);
     const std::vector<Experiment> experiments = all_experiments();
-    if (paper_.empty() && !all_) return list(experiments, json, document);
+    if (list_ || (paper_.empty() && !all_)) return list(experiments, json, document);
     std::vector<Experiment> chosen;
     std::vector<std::string> known;
     for (const Experiment& experiment : experiments) {
@@ -81,12 +93,12 @@ class Reproduce final : public Verb {
  private:
   static int list(const std::vector<Experiment>& experiments, bool json, ordered_json& document) {
     document["experiments"] = ordered_json::array();
-    Table table({{"paper"}, {"claim"}, {"expected of ours"}});
+    Table table({{"paper"}, {"scale"}, {"claim"}, {"expected of ours"}});
     for (const Experiment& experiment : experiments) {
       ordered_json claims = ordered_json::array();
       for (const Claim& claim : experiment.claims) {
         claims.push_back(to_json(claim));
-        table.row({experiment.paper, claim.claim, claim.expected()});
+        table.row({experiment.paper, to_string(claim.scale), claim.claim, claim.expected()});
       }
       document["experiments"].push_back({{"paper", experiment.paper}, {"title", experiment.title}, {"claims", claims}});
     }
@@ -109,8 +121,9 @@ class Reproduce final : public Verb {
                    {"expected"},
                    {"holds"}});
       for (const Claim& claim : experiment.claims) {
+        if (to_string(claim.scale) != scale_) continue;
         ClaimResult result;
-        interrupted_ = !reproduce_claim(experiment.paper, claim, threads_, result);
+        interrupted_ = !reproduce_claim(options_, experiment.paper, claim, result);
         if (interrupted_) break;
         all_hold = all_hold && result.holds;
         claims.push_back(to_json(claim, result));
@@ -119,13 +132,33 @@ class Reproduce final : public Verb {
                    result.seeds.size() > 1 ? fixed(result.spread, 2) : "one seed", claim.expected(),
                    result.holds ? "yes" : "NO"});
       }
+      if (claims.empty() && !interrupted_) {
+        if (all_) continue;
+        throw Error(fmt::format("the experiment of '{}' has no claim of this scale", paper_), "--scale " + scale_);
+      }
       results.push_back({{"paper", experiment.paper}, {"title", experiment.title}, {"claims", claims}});
       if (!json) print(experiment, table);
       if (interrupted_) break;
+      if (!record_.empty()) write_record(record_, command(experiment.paper), results.back());
     }
     fill(document, results);
     if (interrupted_) fmt::print(stderr, "interrupted: the same command goes on where it stopped\n");
     return all_hold && !interrupted_ ? done : not_met;
+  }
+
+  int write_page(bool json, ordered_json& document) const {
+    const std::string text = results_page("results");
+    write_file_atomically(page_, text);
+    document["page"] = page_.string();
+    document["bytes"] = text.size();
+    if (!json) fmt::print("{}: made from results/\n", page_.string());
+    return done;
+  }
+
+  std::string command(const std::string& paper) const {
+    std::string text = fmt::format("nnq reproduce {} --scale {}", paper, scale_);
+    for (const std::string& override : options_.overrides) text += " --set " + override;
+    return text;
   }
 
   void fill(ordered_json& document, const ordered_json& results) const {
@@ -137,16 +170,18 @@ class Reproduce final : public Verb {
     document["interrupted"] = interrupted_;
   }
 
-  static void print(const Experiment& experiment, const Table& table) {
+  void print(const Experiment& experiment, const Table& table) const {
     fmt::print("{}: {}\n\n{}\n", experiment.paper, experiment.title, table.text());
     fmt::print("ours:\n");
-    for (const Claim& claim : experiment.claims) fmt::print("  {}: {}\n", claim.claim, claim.setting);
-    fmt::print("next: nnq report runs/reproduce/{}/*\n", experiment.paper);
+    for (const Claim& claim : experiment.claims)
+      if (to_string(claim.scale) == scale_) fmt::print("  {}: {}\n", claim.claim, claim.setting);
+    fmt::print("next: nnq report {}/*\n", (options_.runs / experiment.paper).string());
   }
 
-  std::string paper_;
-  bool all_ = false, interrupted_ = false;
-  int threads_ = 0;
+  std::string paper_, scale_ = "quick";
+  std::filesystem::path record_, page_;
+  ReproduceOptions options_;
+  bool all_ = false, list_ = false, interrupted_ = false;
 };
 
 }  // namespace
