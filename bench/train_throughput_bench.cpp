@@ -1,6 +1,6 @@
 // One training step of ResNet-20 (CIFAR shape): a hand-written LibTorch module, the executor on the same network as a
 // Graph, and the executor with fake quantizers placed. Interleaved in one process, so that a busy machine slows all
-// alike.
+// alike; the last column compares CPU time (with --threads 1, or OMP_WAIT_POLICY=passive: waiting threads spin).
 //
 //   bench_train_throughput [--rounds 7] [--batch 128] [--threads 2] [--methods dorefa,uniform,bnn:1] [--bits 2]
 //   [--json]
@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <ctime>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -115,17 +116,23 @@ struct Contender {
   std::string name;
   std::function<torch::Tensor(const torch::Tensor&)> forward;
   std::unique_ptr<torch::optim::SGD> optimizer;
-  std::vector<double> times;
+  std::vector<double> times, cpu_times;  // ms a step; of all threads together
 };
 
 torch::optim::SGDOptions options() { return torch::optim::SGDOptions(0.01).momentum(0.9).weight_decay(1e-4); }
 
-double step(Contender& contender, const torch::Tensor& x, const torch::Tensor& labels) {
+struct Cost {
+  double wall_ms, cpu_ms;
+};
+
+Cost step(Contender& contender, const torch::Tensor& x, const torch::Tensor& labels) {
   const auto start = std::chrono::steady_clock::now();
+  const std::clock_t cpu_start = std::clock();
   contender.optimizer->zero_grad();
   torch::nn::functional::cross_entropy(contender.forward(x), labels).backward();
   contender.optimizer->step();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  return {std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count(),
+          1e3 * static_cast<double>(std::clock() - cpu_start) / CLOCKS_PER_SEC};
 }
 
 double median(std::vector<double> values) {
@@ -134,9 +141,10 @@ double median(std::vector<double> values) {
 }
 
 /// Median over rounds of this round's ratio to the first contender: what a drifting machine does to both cancels.
-double ratio(const Contender& contender, const Contender& base) {
+double ratio(const Contender& contender, const Contender& base,
+             std::vector<double> Contender::*of = &Contender::times) {
   std::vector<double> ratios;
-  for (std::size_t i = 0; i < base.times.size(); ++i) ratios.push_back(contender.times[i] / base.times[i]);
+  for (std::size_t i = 0; i < base.times.size(); ++i) ratios.push_back((contender.*of)[i] / (base.*of)[i]);
   return median(ratios);
 }
 
@@ -156,6 +164,7 @@ Contender executor_contender(const std::string& name, const std::string& method,
             return executor->forward({{input, in}}, true)[0];
           },
           std::make_unique<torch::optim::SGD>(parameters, options()),
+          {},
           {}};
 }
 
@@ -170,6 +179,7 @@ Contender module_contender(const Settings& settings) {
             return module->forward(last ? in.contiguous(torch::MemoryFormat::ChannelsLast) : in);
           },
           std::make_unique<torch::optim::SGD>(module->parameters(), options()),
+          {},
           {}};
 }
 
@@ -209,13 +219,18 @@ void print(const std::vector<Contender>& contenders, const Settings& settings) {
   const Contender &module = contenders[0], &graph = contenders[1];
   nlohmann::json rows = nlohmann::json::array();
   if (!settings.json)
-    fmt::print("ResNet-20, batch {}, {} threads, median of {} rounds\n{:<24}{:>10}{:>12}{:>14}\n", settings.batch,
-               nnq::train::threads(), settings.rounds, "", "ms/step", "vs module", "vs executor");
+    fmt::print("ResNet-20, batch {}, {} threads, median of {} rounds\n{:<28}{:>10}{:>12}{:>14}{:>16}\n", settings.batch,
+               nnq::train::threads(), settings.rounds, "", "ms/step", "vs module", "vs executor", "CPU vs executor");
   for (const Contender& contender : contenders) {
     const double ms = median(contender.times), to_module = ratio(contender, module), to_graph = ratio(contender, graph);
-    rows.push_back(
-        {{"name", contender.name}, {"median_ms", ms}, {"time_vs_module", to_module}, {"time_vs_executor", to_graph}});
-    if (!settings.json) fmt::print("{:<24}{:>10.1f}{:>12.3f}{:>14.3f}\n", contender.name, ms, to_module, to_graph);
+    const double cpu = ratio(contender, graph, &Contender::cpu_times);
+    rows.push_back({{"name", contender.name},
+                    {"median_ms", ms},
+                    {"time_vs_module", to_module},
+                    {"time_vs_executor", to_graph},
+                    {"cpu_time_vs_executor", cpu}});
+    if (!settings.json)
+      fmt::print("{:<28}{:>10.1f}{:>12.3f}{:>14.3f}{:>16.3f}\n", contender.name, ms, to_module, to_graph, cpu);
   }
   if (settings.json)
     fmt::print("{}\n", nlohmann::json{{"bench", "train_throughput"},
@@ -253,7 +268,11 @@ int main(int argc, char** argv) {
     }
     for (Contender& contender : contenders) step(contender, x, labels);  // warm up
     for (int round = 0; round < settings.rounds; ++round)
-      for (Contender& contender : contenders) contender.times.push_back(step(contender, x, labels));
+      for (Contender& contender : contenders) {
+        const Cost cost = step(contender, x, labels);
+        contender.times.push_back(cost.wall_ms);
+        contender.cpu_times.push_back(cost.cpu_ms);
+      }
     print(contenders, settings);
   } catch (const std::exception& error) {
     fmt::print(stderr, "bench_train_throughput: {}\n", error.what());
