@@ -202,6 +202,7 @@ class Qil final : public train::Quantizer {
     const at::Tensor values = plain(x);
     if (!weight()) {  // zeros behind a Relu say nothing about where values lie
       const at::Tensor positive = values.masked_select(values > 0);
+      seen_ = true;
       return observed_.add(positive.data_ptr<float>(), positive.numel());
     }
     const at::Tensor sorted = std::get<0>(at::sort(values.abs().flatten()));
@@ -212,9 +213,10 @@ class Qil final : public train::Quantizer {
   }
 
   void finish_calibration() override {
-    if (weight() || observed_.empty()) return;
-    start_from(observed_.points());
+    if (weight() || !seen_) return;
+    start_from(observed_.empty() ? Points() : observed_.points());
     observed_ = {};
+    seen_ = false;
   }
 
   Encoding encode(const at::Tensor& w) const override {
@@ -306,7 +308,8 @@ class Qil final : public train::Quantizer {
   std::string init_;
   double percentile_ = 99, fixed_gamma_ = 1, rate_ = 0.01;
   bool learn_ = true, learn_gamma_ = false, train_weights_ = true, rescale_ = false;
-  Histogram observed_;
+  Histogram observed_;                      // of positive values
+  bool seen_ = false;                       // some values, positive or not
   train::IntervalCounts counts_;            // of the last step
   at::Tensor center_, half_width_, gamma_;  // [1]
 };
