@@ -81,6 +81,7 @@ int main(int argc, char** argv) {
   std::vector<CLI::App*> subcommands;
   for (const auto& verb : verbs) {
     CLI::App* sub = app.add_subcommand(verb->name(), verb->summary());
+    sub->set_help_flag("-h,--help", "explain this verb");  // else --help is only met behind what is required
     sub->add_flag("--json", json, "print one JSON document on stdout");
     verb->options(*sub);
     std::string footer = "Examples:\n";

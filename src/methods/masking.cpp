@@ -111,8 +111,7 @@ void conclude(MaskingDiagnosis& d, const std::string& model) {
   else if (transferred)
     d.next = fmt::format("nnq attack {} --attack pgd --source FLOAT.onnx", model);
   else
-    d.next = fmt::format("nnq attack {} --attack pgd,substitute --gradient smooth (or clip), and --source FLOAT.onnx",
-                         model);
+    d.next = fmt::format("nnq attack {} --attack pgd,substitute --gradient clip", model);
 }
 
 }  // namespace

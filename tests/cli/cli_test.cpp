@@ -20,6 +20,9 @@ TEST(Cli, HelpNamesEveryVerbAndFitsAScreen) {
   for (const char* verb : {"zoo", "methods", "data", "inspect", "train", "compress", "evaluate", "compare", "export",
                            "run", "benchmark", "reproduce", "report", "attack"}) {
     EXPECT_NE(help.out.find(std::string("\n  ") + verb + " "), std::string::npos) << verb;
+    const Ran one = nnq(std::string(verb) + " --help");
+    EXPECT_EQ(one.code, 0) << verb << "\n" << one.err;
+    EXPECT_NE(one.out.find("Examples:"), std::string::npos) << verb;
   }
   EXPECT_LT(lines(help.out), 30);
 }

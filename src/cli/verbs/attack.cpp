@@ -25,6 +25,13 @@ std::string known_attacks() {
   return names;
 }
 
+/// A model's name in a picture: its file's, or its run's where the file is a run's "model".
+std::string short_name(const std::string& file) {
+  const std::filesystem::path path(file);
+  const std::string stem = path.stem().string(), folder = path.parent_path().filename().string();
+  return stem == "model" && !folder.empty() ? folder : stem;
+}
+
 /// A budget as people write it: "8/255" where it is one.
 std::string budget_text(double epsilon) {
   if (epsilon == 0) return "none";
@@ -166,9 +173,8 @@ class Attack final : public Verb {
     plot.y_low = 0;
     plot.y_high = 100;
     for (std::size_t i = 0; i < reports.size(); ++i) {
-      const std::string stem = std::filesystem::path(files_[i]).stem().string();
       for (const std::string& attack : settings_.attacks) {
-        PlotSeries series{files_.size() > 1 ? stem + ", " + attack : attack, {}};
+        PlotSeries series{files_.size() > 1 ? short_name(files_[i]) + ", " + attack : attack, {}};
         for (const AttackRow& row : reports[i].rows) {
           if (row.attack != attack || row.epsilon == 0) continue;
           if (series.points.empty()) series.points.emplace_back(0, row.clean);
