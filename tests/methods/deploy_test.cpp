@@ -81,10 +81,11 @@ TEST_P(Deploy, FrozenGraphAgreesWithTheSimulation) {
   EXPECT_LE(apart, compared / 50) << to_text(frozen);
   const at::Tensor again = Executor(frozen, Executor::Options{}).forward({{"x", batch}}, false)[0].contiguous();
   const at::Tensor interpreted = to_torch(deployed.at("fc"));
-  if (s.of_activations.empty())
+  if (s.of_activations.empty()) {
     EXPECT_TRUE(at::equal(again, interpreted)) << "executor and interpreter on the frozen graph";
-  else  // levels that are no integers: float sums differ in their last bits
+  } else {  // levels that are no integers: float sums differ in their last bits
     EXPECT_TRUE(at::allclose(again, interpreted, 1e-4, 1e-4));
+  }
   // Saved with its state and loaded again, it freezes to the same.
   Executor loaded(executor.graph(), Executor::Options{});
   EXPECT_EQ(to_text(loaded.frozen()), to_text(frozen));

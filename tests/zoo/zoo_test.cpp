@@ -152,7 +152,7 @@ TEST(Zoo, InitialWeightsHaveTheirDeviation) {
 
 TEST(Zoo, UnknownNamesNameTheNearest) {
   EXPECT_TRUE(holds(refusal("resnet-20", {}), "there is no network 'resnet-20' (did you mean 'resnet20'?)"));
-  EXPECT_TRUE(holds(refusal("transformer_xl_large", {}), "known: gru_lm, lenet5"));
+  EXPECT_TRUE(holds(refusal("transformer_xl_large", {}), "known: distillation_deep, distillation_student1"));
   EXPECT_TRUE(holds(refusal("resnet20", {{"clases", "10"}}),
                     "network resnet20: there is no parameter 'clases' (did you mean 'classes'?)"));
 }
