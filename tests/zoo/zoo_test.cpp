@@ -153,7 +153,7 @@ TEST(Zoo, InitialWeightsHaveTheirDeviation) {
 
 TEST(Zoo, UnknownNamesNameTheNearest) {
   EXPECT_TRUE(holds(refusal("resnet-20", {}), "there is no network 'resnet-20' (did you mean 'resnet20'?)"));
-  EXPECT_TRUE(holds(refusal("transformer_xl_large", {}), "known: attacked_cnn, gru_lm, lenet5"));
+  EXPECT_TRUE(holds(refusal("transformer_xl_large", {}), "known: attacked_cnn, distillation_deep"));
   EXPECT_TRUE(holds(refusal("resnet20", {{"clases", "10"}}),
                     "network resnet20: there is no parameter 'clases' (did you mean 'classes'?)"));
 }
