@@ -1,6 +1,6 @@
 #include "train/recurrent_loops.h"
 
-#include "train/clones.h"
+#include "core/clones.h"
 
 namespace nnq::train {
 
