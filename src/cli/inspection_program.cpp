@@ -98,7 +98,7 @@ class ProgramInspector {
     if (planes) row.encoding = step.planes.weight_signs && step.weights.bits == 1 ? "binary" : "bit planes";
     const RealPlanes& p = step.planes;
     row.bytes += bytes_of(p.thresholds) + bytes_of(p.levels) + bytes_of(p.weight_scale) + bytes_of(p.weight_offset) +
-                 bytes_of(p.code_scale) + bytes_of(p.patterns);
+                 bytes_of(p.code_scale) + static_cast<std::int64_t>(p.patterns.size());
     const Epilogue& e = step.epilogue;
     row.bytes += bytes_of(e.a) + bytes_of(e.b) + bytes_of(e.residual_a) + bytes_of(e.residual_b) +
                  bytes_of_thresholds(e) + static_cast<std::int64_t>((step.min_channels.size() + 7) / 8);
