@@ -22,6 +22,12 @@ std::int64_t bytes_of_thresholds(const Epilogue& e) {
   return static_cast<std::int64_t>(t.first.bits.size() + t.rises.bits.size() + t.falling.size());
 }
 
+std::int64_t bytes_of_planes(const RealPlanes& p) {
+  const std::size_t numbers =
+      p.thresholds.size() + p.levels.size() + p.weight_scale.size() + p.weight_offset.size() + p.code_scale.size();
+  return static_cast<std::int64_t>(numbers * sizeof(float) + p.patterns.size());
+}
+
 class ProgramInspector {
  public:
   ProgramInspector(const Program& program, const std::map<std::string, Shape>& shapes)
@@ -98,9 +104,7 @@ class ProgramInspector {
     const bool planes = step.kind == StepKind::plane_convolution || step.kind == StepKind::plane_dense;
     if (planes || step.kind == StepKind::convolution || step.kind == StepKind::dense) take_weights(row, step);
     if (planes) row.encoding = step.planes.weight_signs && step.weights.bits == 1 ? "binary" : "bit planes";
-    const RealPlanes& p = step.planes;
-    row.bytes += bytes_of(p.thresholds) + bytes_of(p.levels) + bytes_of(p.weight_scale) + bytes_of(p.weight_offset) +
-                 bytes_of(p.code_scale) + bytes_of(p.patterns);
+    row.bytes += bytes_of_planes(step.planes);
     const Epilogue& e = step.epilogue;
     row.bytes += bytes_of(e.a) + bytes_of(e.b) + bytes_of(e.residual_a) + bytes_of(e.residual_b) +
                  bytes_of_thresholds(e) + static_cast<std::int64_t>((step.min_channels.size() + 7) / 8);

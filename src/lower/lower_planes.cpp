@@ -17,6 +17,7 @@ struct PlaneWeights {
   std::vector<PlaneForm> forms;
   std::vector<std::uint8_t> bits;
   Shape shape;
+  int nominal_bits = 0;  // of the encoding; levels that are no sums take more planes
 };
 
 /// One form a group from the inputs of a BitPlanes or Codebook node.
@@ -52,6 +53,7 @@ const char* read_weights(const Lowering& l, const Node& node, PlaneWeights& weig
   const Node& maker = *packed->second.node;
   const Tensor& planes = *l.constant(maker, 0);
   weights.shape = packed->second.values.shape();
+  weights.nominal_bits = static_cast<int>(planes.shape()[0]);
   const std::int64_t count = packed->second.values.count();
   if (count == 0 || weights.shape.size() != (node.is("Conv") ? 4U : 2U)) return "no form of bit planes";
   const std::vector<std::uint8_t> codes =
@@ -111,6 +113,7 @@ std::vector<std::uint8_t> in_program_order(const PlaneWeights& w, const Node& no
 void fill(Step& step, const PlaneWeights& w, const PlaneForm& codes, const std::vector<std::uint8_t>& bits) {
   const int planes = w.forms[0].planes();
   step.weights.bits = planes;
+  step.weights.nominal_bits = w.nominal_bits;
   step.weights.offset = 0;
   step.weights.count = static_cast<std::int64_t>(bits.size());
   step.weights.owned = std::make_shared<const std::vector<std::uint8_t>>(pack_planes(bits, planes));

@@ -405,6 +405,16 @@ TEST(LowerPlanes, EightLevelsThatAreNoSumsTakeAPlaneEach) {
   EXPECT_EQ(step.planes.code_offset, odd[0]);
 }
 
+TEST(LowerPlanes, ACodebookOfThreeBitsTakesAPlaneALevelAndKeepsItsName) {
+  PlaneBuilder b(16);
+  const std::string x = b.quantized(b.input({2, 4, 6, 6}), "q", two_bits);
+  b.graph.outputs = {b.conv("conv", x, b.codebook("w", {3, 4, 3, 3}, 3, 8, b.floats(8, -2, 3)))};
+  const Step step = only(lowered(b), StepKind::plane_convolution);
+  EXPECT_EQ(step.weights.bits, 7);
+  EXPECT_EQ(step.weights.nominal_bits, 3);
+  EXPECT_EQ(step.planes.weight_offset.size(), 3U);
+}
+
 TEST(PlaneForm, FindsTheBasisOfSums) {
   using lower_room::drop_offsets, lower_room::planes_of_levels, lower_room::PlaneForm;
   Random random(3);

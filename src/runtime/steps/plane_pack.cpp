@@ -22,13 +22,6 @@ PlaneGeometry::PlaneGeometry(const Slot& in, const Slot& out, const Step& step) 
   window = step.window;
 }
 
-std::int64_t PlaneGeometry::source(std::int64_t position, std::int64_t tap) const {
-  const std::int64_t ox = position % out_w, oy = position / out_w % out_h, image = position / out_w / out_h;
-  const std::int64_t y = oy * window.stride_h + tap / window.kernel_w * window.dilation_h - window.pad_top,
-                     x = ox * window.stride_w + tap % window.kernel_w * window.dilation_w - window.pad_left;
-  return y >= 0 && y < in_h && x >= 0 && x < in_w ? (image * in_h + y) * in_w + x : -1;
-}
-
 PlanePacker::PlanePacker(const PlaneGeometry& geometry, const RealPlanes& planes)
     : geometry_(geometry), planes_(planes.code_planes()) {
   std::copy(planes.patterns.begin(), planes.patterns.end(), patterns_.begin());

@@ -25,8 +25,20 @@ struct PlaneGeometry {
   std::int64_t position_bytes() const { return groups * group_bytes(); }
   /// 64-bit words of a plane's bits of one group at all taps.
   std::int64_t words() const { return (taps() * group_bytes() + 7) / 8; }
-  /// Input position of a tap of an output position; -1 outside.
-  std::int64_t source(std::int64_t position, std::int64_t tap) const;
+  /// Calls f(tap, input position or -1 outside) for every tap of an output position.
+  template <class F>
+  void each_tap(std::int64_t position, F&& f) const {
+    const std::int64_t ox = position % out_w, oy = position / out_w % out_h, image = position / out_w / out_h;
+    std::int64_t tap = 0;
+    for (std::int64_t ky = 0; ky < window.kernel_h; ++ky) {
+      const std::int64_t y = oy * window.stride_h + ky * window.dilation_h - window.pad_top;
+      for (std::int64_t kx = 0; kx < window.kernel_w; ++kx, ++tap) {
+        const std::int64_t x = ox * window.stride_w + kx * window.dilation_w - window.pad_left;
+        const bool inside = y >= 0 && y < in_h && x >= 0 && x < in_w;
+        f(tap, inside ? (image * in_h + y) * in_w + x : -1);
+      }
+    }
+  }
 };
 
 /// Turns codes of a range of input positions into planes: bit q of patterns[code - min] goes to plane q, one byte for

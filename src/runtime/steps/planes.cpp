@@ -121,13 +121,12 @@ class PlaneSums {
   void count_weights(std::int64_t position, std::int32_t* counts) const {
     std::copy(totals_.begin(), totals_.end(), counts);
     const std::int64_t taps = geometry_.taps(), out = step_.out_channels;
-    for (std::int64_t t = 0; t < taps; ++t) {
-      if (geometry_.source(position, t) >= 0) continue;
-      for (std::int64_t p = 0; p < weight_planes_; ++p) {
+    geometry_.each_tap(position, [&](std::int64_t t, std::int64_t source) {
+      for (std::int64_t p = 0; p < weight_planes_ && source < 0; ++p) {
         const std::int32_t* at_tap = tap_counts_.data() + (p * taps + t) * out;
         for (std::int64_t o = 0; o < out; ++o) counts[p * out + o] -= at_tap[o];
       }
-    }
+    });
   }
 
   /// y of one group. both: [weight plane][code plane] rows of `stride` counts of common bits; row: set bits of each
@@ -279,8 +278,7 @@ class PlaneLayer final : public PreparedStep {
     const auto size = static_cast<std::size_t>(bytes);
     auto* to = reinterpret_cast<std::uint8_t*>(row);
     std::int64_t inside = 0;
-    for (std::int64_t t = 0; t < taps; ++t) {
-      const std::int64_t source = geometry_.source(position, t);
+    geometry_.each_tap(position, [&](std::int64_t t, std::int64_t source) {
       inside += source >= 0 ? geometry_.group_in() : 0;
       for (int q = 0; q < code_planes_; ++q) {
         std::uint8_t* at = to + q * words_ * 8 + t * bytes;
@@ -289,7 +287,7 @@ class PlaneLayer final : public PreparedStep {
         else
           std::memcpy(at, planes + q * plane + source * geometry_.position_bytes() + group * bytes, size);
       }
-    }
+    });
     for (int q = 0; q < code_planes_; ++q)
       std::memset(to + q * words_ * 8 + taps * bytes, 0, static_cast<std::size_t>(words_ * 8 - taps * bytes));
     return static_cast<std::int32_t>(inside);
