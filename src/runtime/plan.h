@@ -65,8 +65,10 @@ struct PlanContext {
 
 std::unique_ptr<PreparedStep> make_layer(const PlanContext& plan, const Step& step);  // convolution, dense
 std::unique_ptr<PreparedStep> make_convert(const PlanContext& plan,
-                                           const Step& step);                         // quantize, dequantize, threshold
-std::unique_ptr<PreparedStep> make_pool(const PlanContext& plan, const Step& step);   // max_pool, sum_pool, subsample
+                                           const Step& step);                        // quantize, dequantize
+std::unique_ptr<PreparedStep> make_pool(const PlanContext& plan, const Step& step);  // max_pool, sum_pool, subsample
+std::unique_ptr<PreparedStep> make_add(const PlanContext& plan, const Step& step);   // add, threshold
+std::unique_ptr<PreparedStep> make_concat(const PlanContext& plan, const Step& step);
 std::unique_ptr<PreparedStep> make_float(const PlanContext& plan, const Step& step);  // float_op
 
 /// The sums' way out: applies a step's epilogue to whole positions.
