@@ -68,7 +68,9 @@ struct Epilogue {
     requantize,  // affine as above, then clamp(rint(y / scale), min, max): codes (sign codes: y >= 0 ? +1 : -1)
   };
   Kind kind = Kind::none;
-  std::vector<float> a, b;          // affine, requantize: [channels] (dequantize: also [1])
+  // Numbers a channel. Steps without weights (dequantize, threshold, add, sum_pool) may have one for all: a, b,
+  // direction with its thresholds.
+  std::vector<float> a, b;          // affine, requantize: [channels]
   bool relu = false;                // affine, requantize
   float scale = 1;                  // requantize
   std::int32_t min = 0, max = 255;  // requantize
@@ -95,11 +97,13 @@ enum class StepKind : std::uint8_t {
   convolution,  // codes -> by epilogue; border positions have the value pad_value (may lie outside the code set: 0 for
                 // sign codes)
   dense,        // codes [n, in] (rank 4: flattened NHWC) -> by epilogue
-  threshold,    // accumulator -> codes (epilogue thresholds)
+  threshold,    // codes or accumulator -> codes: the epilogue (thresholds, requantize) on what is there
   max_pool,   // codes -> codes or accumulator -> accumulator; border positions never win; channels in min_channels take
               // the minimum
   sum_pool,   // codes -> float32 tensor: round(float(sum) / float(count)), then * a + b as dequantize
   subsample,  // codes -> codes: every stride-th position from (start), zero channels before and behind
+  add,        // two codes or accumulators of one shape -> by epilogue on their sums; out_channels channels
+  concat,     // codes -> codes: channels side by side
   float_op,   // any operator of op.h on tensors
   bucketize,  // float32 tensor -> codes: the number of thresholds reached (planes.thresholds)
   levels,     // codes -> float32 tensor: planes.levels[code - min]

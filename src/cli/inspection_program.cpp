@@ -68,9 +68,19 @@ class ProgramInspector {
       status = convolution_shape(step, last, shape);
     if (step.kind == StepKind::max_pool || step.kind == StepKind::sum_pool) status = pool_shape(step, last, shape);
     if (step.kind == StepKind::subsample) status = subsample_shape(step, last, shape);
+    if (step.kind == StepKind::concat) status = infer_concat(step, shape);
     if (step.kind == StepKind::dense || step.kind == StepKind::plane_dense)
       shape = {last.empty() ? 1 : last[0], step.out_channels};
     if (status.ok()) out = ValueType::of(out.dtype, channels_first(shape));
+  }
+
+  Status infer_concat(const Step& step, Shape& shape) {
+    std::vector<Shape> shapes;
+    for (const std::int32_t v : step.inputs) {
+      NNQ_REQUIRE(type(v).fully_known(), "free dimensions");
+      shapes.push_back(channels_last(type(v).static_shape()));
+    }
+    return concat_shape(shapes, shape);
   }
 
   void infer_float(const Step& step) {

@@ -29,6 +29,12 @@ std::int32_t Lowering::new_value(const std::string& value, ValueKind kind, const
   return program.add_value({.name = value, .kind = kind, .type = t != nullptr ? *t : ValueType{}, .code = code_type});
 }
 
+std::optional<Lowering::Range> Lowering::range(std::int32_t value) const {
+  if (is_codes(value)) return Range{code(value).min, code(value).max};
+  const auto it = accumulator_ranges.find(value);
+  return it == accumulator_ranges.end() ? std::nullopt : std::optional(it->second);
+}
+
 Step& Lowering::add(StepKind kind, const std::string& name, std::vector<std::int32_t> inputs,
                     std::vector<std::int32_t> outputs) {
   Step step;
@@ -124,8 +130,8 @@ bool lower_float(Lowering& l, const Node& node) {
 namespace {
 
 /// The pipeline: the first pass that takes a node lowers it; lower_float takes everything.
-constexpr NodePass passes[] = {lower_quantizer, lower_affine, lower_levels,   lower_layer,
-                               lower_planes,    lower_pool,   lower_movement, lower_float};
+constexpr NodePass passes[] = {lower_quantizer, lower_affine, lower_levels, lower_layer,    lower_planes, lower_add,
+                               lower_relu,      lower_concat, lower_pool,   lower_movement, lower_float};
 
 /// Packed weights are unpacked once here; a layer that goes integer takes its own packed form instead, and the float
 /// one is dropped.
@@ -198,6 +204,7 @@ Program lower(const Graph& given) {
   const bool quantized =
       std::any_of(graph.nodes.begin(), graph.nodes.end(), [](const Node& node) { return node.domain == kNnqDomain; });
   if (!quantized) graph = fold_batch_norm(std::move(graph));
+  graph = quantize_before_concat(std::move(graph));
   for (const Node& node : graph.nodes) {
     if (node.is("Quantizer", kNnqDomain))
       throw Error("still holds training quantizers", "node '" + node.name + "'",

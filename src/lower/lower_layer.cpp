@@ -112,7 +112,8 @@ void add_pads(Window& w, const Window& more) {
 /// Adds the layer's step with its epilogue; the pool between sums and thresholds moves behind the codes.
 void emit(Lowering& l, const Node& node, Step step, LayerWeights weights, const LayerInput& input) {
   prove_range(weights, input, step);
-  Tail tail = read_tail(l, node.outputs[0], weights.out, step.accumulator_min, step.accumulator_max);
+  Tail tail = read_tail(l, node.outputs[0],
+                        {.channels = weights.out, .low = step.accumulator_min, .high = step.accumulator_max});
   for (const Node* taken : tail.nodes) l.take(*taken);
   const std::vector<std::int8_t> direction = tail.epilogue.direction;
   turn_falling_channels(weights, tail.epilogue);
@@ -124,6 +125,7 @@ void emit(Lowering& l, const Node& node, Step step, LayerWeights weights, const 
   if (tail.residual >= 0) step.inputs.push_back(tail.residual);
   if (!tail.code) {
     step.outputs = {l.new_value(node.outputs[0], ValueKind::accumulator)};
+    l.accumulator_ranges[step.outputs[0]] = {step.accumulator_min, step.accumulator_max};
     l.set_integers(node.outputs[0], {.value = step.outputs[0]});
     l.program.steps.push_back(std::move(step));
     return;

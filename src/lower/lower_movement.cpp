@@ -9,6 +9,15 @@ namespace {
 
 using Ints = std::vector<std::int64_t>;
 
+/// A value for the integers behind `value` that have moved as `x`. With a scale pending they are not the graph's value:
+/// they get a name of their own.
+std::int32_t moved(Lowering& l, const std::string& value, const Integers& x) {
+  const bool codes = l.is_codes(x.value);
+  const std::int32_t number = l.new_value(value, codes ? ValueKind::codes : ValueKind::accumulator, l.code(x.value));
+  if (!x.plain()) l.program.values[static_cast<std::size_t>(number)].name += ".codes";
+  return number;
+}
+
 bool image(const Lowering& l, const std::string& value) {
   const ValueType* t = l.type(value);
   return t != nullptr && t->ranked && t->shape.size() == 4;
@@ -68,7 +77,7 @@ bool lower_pad(Lowering& l, const Node& node, const Integers& x) {
   if (value != 0 || !has_zero(l, x) || pads[0] + pads[2] + pads[3] + pads[4] + pads[6] + pads[7] != 0 ||
       x.a.size() != 1)
     return false;
-  const std::int32_t output = l.new_value(node.outputs[0], ValueKind::codes, l.code(x.value));
+  const std::int32_t output = moved(l, node.outputs[0], x);
   Integers y = x;
   Step& step = l.add(StepKind::subsample, node.name, {x.value}, {output});
   step.channels_before = pads[1];
@@ -117,7 +126,7 @@ bool lower_slice(Lowering& l, const Node& node, const Integers& x) {
       return false;
     }
   }
-  const std::int32_t output = l.new_value(node.outputs[0], ValueKind::codes, l.code(x.value));
+  const std::int32_t output = moved(l, node.outputs[0], x);
   Integers y = x;
   y.value = output;
   step.inputs = {x.value};
@@ -176,9 +185,9 @@ bool lower_pool(Lowering& l, const Node& node) {
     const bool increasing = std::all_of(x->a.begin(), x->a.end(), [](float a) { return a > 0; });
     if (!increasing || !read_window(l, node, false, step.window)) return false;
     step.kind = StepKind::max_pool;
-    const std::int32_t output = l.new_value(
-        node.outputs[0], l.is_codes(x->value) ? ValueKind::codes : ValueKind::accumulator, l.code(x->value));
+    const std::int32_t output = moved(l, node.outputs[0], *x);
     Integers y = *x;
+    if (const auto range = l.range(x->value); range && !l.is_codes(x->value)) l.accumulator_ranges[output] = *range;
     y.value = output;
     step.outputs = {output};
     l.program.steps.push_back(std::move(step));

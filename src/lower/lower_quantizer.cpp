@@ -4,10 +4,28 @@
 #include "lower/lowering.h"
 
 namespace nnq::lower_room {
+namespace {
+
+/// A quantizer of integers: sums that a layer left because several read them, sums of an Add, codes of another scale.
+bool quantize_integers(Lowering& l, const Node& node) {
+  std::string from;
+  Tail tail = read_chain_above(l, node, from);
+  if (!tail.code) return false;
+  const std::int32_t input = l.integers(from)->value;
+  const std::int32_t output = l.new_value(node.outputs[0], ValueKind::codes, *tail.code);
+  Step& step = l.add(StepKind::threshold, node.name, {input}, {output});
+  step.epilogue = std::move(tail.epilogue);
+  step.note = std::move(tail.note);
+  l.set_integers(node.outputs[0], {.value = output});
+  return true;
+}
+
+}  // namespace
 
 bool lower_quantizer(Lowering& l, const Node& node) {
   const bool sign = node.is("Sign", kNnqDomain);
   if (!sign && !node.is("Quantize", kNnqDomain)) return false;
+  if (quantize_integers(l, node)) return true;
   CodeType code{.sign = true, .min = -1, .max = 1, .bits = 1};
   float scale = 1;
   if (!sign) {

@@ -51,6 +51,12 @@ class Lowering {
 
   /// Why a layer found no other form than float, by its output; for `inspect`.
   std::map<std::string, std::string> why_float;
+  /// Smallest and largest value of integer program values; codes have theirs by their type.
+  struct Range {
+    std::int64_t low = 0, high = 0;
+  };
+  std::map<std::int32_t, Range> accumulator_ranges;
+  std::optional<Range> range(std::int32_t value) const;
 
   /// The integers behind a graph value, if it has them.
   const Integers* integers(const std::string& value) const;
@@ -96,6 +102,9 @@ bool lower_layer(Lowering& l,
                  const Node& node);  // Conv, Gemm, MatMul of codes with integer weights, with what stands behind
 bool lower_levels(Lowering& l, const Node& node);    // Bucketize; Levels of codes: remembered, not computed
 bool lower_planes(Lowering& l, const Node& node);    // Conv, Gemm, MatMul of codes with real-valued levels
+bool lower_add(Lowering& l, const Node& node);       // Add of integers of one scale
+bool lower_relu(Lowering& l, const Node& node);      // Relu of integers that are codes behind it
+bool lower_concat(Lowering& l, const Node& node);    // Concat of codes of one scale along the channels
 bool lower_pool(Lowering& l, const Node& node);      // MaxPool, AveragePool, GlobalAveragePool of codes
 bool lower_movement(Lowering& l, const Node& node);  // Flatten, Slice, Pad, Identity of codes
 bool lower_float(Lowering& l, const Node& node);     // everything else
@@ -110,8 +119,27 @@ struct Tail {
   std::vector<const Node*> nodes;  // consumed
   std::string note;
 };
-/// Reads the chain behind graph value `sums`. `low`, `high`: proven range of the sums.
-Tail read_tail(Lowering& l, const std::string& sums, std::int64_t channels, std::int32_t low, std::int32_t high);
+/// What a tail is read for: the proven range of the sums; layers have numbers for each channel and may take a residual,
+/// steps without weights have one number for all channels where all agree.
+struct TailOf {
+  std::int64_t channels = 0;
+  std::int32_t low = 0, high = 0;
+  bool layer = true;
+};
+/// Reads the chain behind graph value `sums`.
+Tail read_tail(Lowering& l, const std::string& sums, const TailOf& of);
+/// The chain from plain integers up to the quantizer `node`, read upwards: where sums or codes have several readers.
+/// `from` is the graph value with the integers; no code in the result when there are none.
+Tail read_chain_above(Lowering& l, const Node& node, std::string& from);
+
+/// Relu of integers in low .. high as a requantization to the codes 0 .. high, which must be at most 255.
+Epilogue relu_of_integers(std::int64_t high, CodeType& code);
+/// Channels of an image or a matrix; -1 when they are not known.
+std::int64_t channels_of(const Lowering& l, const std::string& value);
+
+/// Quantizers behind a Concat along the channels move in front of it, where the layers' epilogues take them: exact, as
+/// they work on each element alone.
+Graph quantize_before_concat(Graph graph);
 
 /// A Quantize or Sign: its codes and scale; false for other nodes.
 bool read_quantizer(const Lowering& l, const Node& node, CodeType& code, float& scale);

@@ -130,6 +130,15 @@ void find_thresholds(const Chain& chain, const CodeType& code, std::int64_t chan
   }
 }
 
+/// Channels whose numbers a chain's thresholds need: one when every Affine in it has one.
+std::int64_t channels_needed(const Lowering& l, const std::vector<const Node*>& chain, const TailOf& of) {
+  const bool shared = !of.layer && std::all_of(chain.begin(), chain.end(), [&](const Node* node) {
+    return !node->is("Affine", kNnqDomain) ||
+           (l.constant(*node, 1)->count() == 1 && l.constant(*node, 2)->count() == 1);
+  });
+  return shared ? 1 : of.channels;
+}
+
 std::vector<float> per_channel(std::vector<float> values, std::int64_t channels) {
   if (values.size() == 1) values.resize(static_cast<std::size_t>(channels), values[0]);
   return values;
@@ -138,15 +147,15 @@ std::vector<float> per_channel(std::vector<float> values, std::int64_t channels)
 /// Affine -> [Add residual] -> [Relu] -> quantizer as one requantization in float.
 class Requantization {
  public:
-  Requantization(Lowering& l, std::int64_t channels) : l_(l), channels_(channels) {}
+  Requantization(Lowering& l, const TailOf& of) : l_(l), channels_(of.layer ? of.channels : 1), layer_(of.layer) {}
 
   /// Takes `node`, whose input is `x`; false when it does not fit behind what was taken.
   bool take(const Node& node, const std::string& x) {
     if (done_) return false;
-    if (node.is("Affine", kNnqDomain) && !affine_) return take_affine(node);
-    if (node.is("Add") && affine_ && residual_ < 0 && !relu_) return take_residual(node, x);
-    if (node.is("Relu") && affine_) return relu_ = true;
-    if (!affine_ || !read_quantizer(l_, node, code_, scale_) || (code_.sign && relu_)) return false;
+    if (node.is("Affine", kNnqDomain) && !affine_ && !relu_) return take_affine(node);
+    if (node.is("Add") && layer_ && affine_ && residual_ < 0 && !relu_) return take_residual(node, x);
+    if (node.is("Relu")) return relu_ = true;
+    if (!read_quantizer(l_, node, code_, scale_) || (code_.sign && relu_)) return false;
     return done_ = true;
   }
 
@@ -198,7 +207,8 @@ class Requantization {
 
   Lowering& l_;
   std::int64_t channels_;
-  std::vector<float> a_, b_, residual_a_, residual_b_;
+  bool layer_;
+  std::vector<float> a_{1}, b_{0}, residual_a_, residual_b_;  // without an Affine: the integers themselves
   bool affine_ = false, relu_ = false, done_ = false;
   std::int32_t residual_ = -1;
   CodeType code_{};
@@ -206,8 +216,7 @@ class Requantization {
 };
 
 /// First reading: monotone operators up to a quantizer of few levels, with at most one MaxPool in front.
-bool read_thresholds(Lowering& l, const std::string& sums, std::int64_t channels, std::int32_t low, std::int32_t high,
-                     Tail& tail) {
+bool read_thresholds(Lowering& l, const std::string& sums, const TailOf& of, Tail& tail) {
   std::vector<const Node*> chain;
   std::string x = sums;
   for (const Node* node = l.only_reader(x); node != nullptr; node = l.only_reader(x)) {
@@ -217,7 +226,8 @@ bool read_thresholds(Lowering& l, const std::string& sums, std::int64_t channels
     if (std::vector<float> levels; read_quantizer(l, *node, code, scale) || read_bucketize(l, *node, code, levels)) {
       if (!code.sign && (code.max == code.min || code.max - code.min > max_threshold_levels)) return false;
       chain.push_back(node);
-      find_thresholds(Chain(l, chain, channels), code, channels, low, high, tail.epilogue);
+      const std::int64_t channels = channels_needed(l, chain, of);
+      find_thresholds(Chain(l, chain, channels), code, channels, of.low, of.high, tail.epilogue);
       tail.end = node->outputs[0];
       tail.code = code;
       tail.nodes = chain;
@@ -225,7 +235,8 @@ bool read_thresholds(Lowering& l, const std::string& sums, std::int64_t channels
       tail.note = "scales, batch norm and quantizer are integer thresholds";
       return true;
     }
-    if (chain.empty() && tail.pool == nullptr && node->is("MaxPool") && read_window(l, *node, false, window))
+    if (of.layer && chain.empty() && tail.pool == nullptr && node->is("MaxPool") &&
+        read_window(l, *node, false, window))
       tail.pool = node;
     else if (monotone(l, *node))
       chain.push_back(node);
@@ -236,14 +247,28 @@ bool read_thresholds(Lowering& l, const std::string& sums, std::int64_t channels
   return false;
 }
 
+/// The Affine of plain integers that is still pending on moved ones (Slice, Pad, MaxPool of codes); nullptr: none.
+const Node* pending_affine(const Lowering& l, std::string value) {
+  for (;;) {
+    const auto made = l.index.producer.find(value);
+    if (made == l.index.producer.end() || made->second < 0) return nullptr;
+    const Node& node = l.graph.nodes[static_cast<std::size_t>(made->second)];
+    const Integers* below = l.integers(node.inputs[0]);
+    if (below == nullptr) return nullptr;
+    if (node.is("Affine", kNnqDomain)) return below->plain() && monotone(l, node) ? &node : nullptr;
+    if (below->plain()) return nullptr;
+    value = node.inputs[0];
+  }
+}
+
 }  // namespace
 
-Tail read_tail(Lowering& l, const std::string& sums, std::int64_t channels, std::int32_t low, std::int32_t high) {
+Tail read_tail(Lowering& l, const std::string& sums, const TailOf& of) {
   Tail tail;
-  if (read_thresholds(l, sums, channels, low, high, tail)) return tail;
+  if (read_thresholds(l, sums, of, tail)) return tail;
   tail = {};
   tail.end = sums;
-  Requantization requantization(l, channels);
+  Requantization requantization(l, of);
   std::vector<const Node*> nodes;
   std::string x = sums;
   for (const Node* node = l.only_reader(x); node != nullptr && requantization.take(*node, x); node = l.only_reader(x)) {
@@ -255,6 +280,53 @@ Tail read_tail(Lowering& l, const std::string& sums, std::int64_t channels, std:
     tail.nodes = nodes;
     return tail;
   }
+  return tail;
+}
+
+Tail read_chain_above(Lowering& l, const Node& quantizer, std::string& from) {
+  Tail tail;
+  CodeType code;
+  float scale = 1;
+  if (!read_quantizer(l, quantizer, code, scale)) return tail;
+  std::vector<const Node*> chain = {&quantizer};
+  from = quantizer.inputs[0];
+  const Integers* x = l.integers(from);
+  while (x == nullptr || !x->plain()) {
+    const auto made = l.index.producer.find(from);
+    if (made == l.index.producer.end() || made->second < 0) return tail;
+    const Node& node = l.graph.nodes[static_cast<std::size_t>(made->second)];
+    if (x != nullptr && !node.is("Affine", kNnqDomain)) {
+      const Node* affine = pending_affine(l, from);
+      if (affine == nullptr) return tail;
+      chain.insert(chain.begin(), affine);
+      break;
+    }
+    if (!monotone(l, node)) return tail;
+    const std::size_t input = node.inputs.size() > 1 && l.constant(node, 0) != nullptr ? 1 : 0;
+    chain.insert(chain.begin(), &node);
+    from = node.inputs[input];
+    x = l.integers(from);
+  }
+  const auto range = l.range(x->value);
+  const TailOf of{.channels = channels_of(l, from),
+                  .low = range ? static_cast<std::int32_t>(range->low) : 0,
+                  .high = range ? static_cast<std::int32_t>(range->high) : 0,
+                  .layer = false};
+  if (x->flattened || !range || of.channels < 1) return tail;
+  if (code.sign || (code.max > code.min && code.max - code.min <= max_threshold_levels)) {
+    const std::int64_t channels = channels_needed(l, chain, of);
+    find_thresholds(Chain(l, chain, channels), code, channels, of.low, of.high, tail.epilogue);
+    tail.code = code;
+    tail.note = "scales and quantizer are integer thresholds";
+    return tail;
+  }
+  Requantization requantization(l, of);
+  std::string at = from;
+  for (const Node* node : chain) {
+    if (!requantization.take(*node, at)) return tail;
+    at = node->outputs[0];
+  }
+  requantization.fill(tail);
   return tail;
 }
 

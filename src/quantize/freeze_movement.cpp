@@ -83,6 +83,12 @@ void Freezer::relu(const Node& node) {
   const FormPtr x = form(node.inputs[0]);
   if (x->code && x->lo >= 0 && x->one_step() && x->a[0] > 0) {
     forms_[node.outputs[0]] = x;  // already >= 0
+  } else if (x->code && x->one_step() && x->a[0] > 0) {
+    // Codes and their sums stay integers: relu(v) * a is relu(v * a), to the bit.
+    const FormPtr made = apply_to_codes(node);
+    made->lo = 0;
+    made->hi = std::max(made->hi, 0.0);
+    set(node, made);
   } else {
     copy(node);
   }

@@ -36,6 +36,7 @@ std::int32_t quantized(float x, float scale, std::int32_t min, std::int32_t max)
 }
 
 std::int32_t passed(const Epilogue& e, std::int32_t s, std::int64_t c) {
+  if (e.direction.size() == 1) c = 0;
   const std::int32_t* t = e.thresholds.data() + c * e.levels;
   std::int32_t count = 0;
   for (std::int32_t i = 0; i < e.levels; ++i) {
@@ -113,6 +114,7 @@ class Interpreter {
         return dense(step);
       case StepKind::threshold: {
         const Value& x = in(step, 0);
+        NNQ_TRY(check_channels(step, x.shape));
         return finish(step, x.integers, x.shape);
       }
       case StepKind::max_pool:
@@ -121,6 +123,10 @@ class Interpreter {
         return sum_pool(step);
       case StepKind::subsample:
         return subsample(step);
+      case StepKind::add:
+        return add(step);
+      case StepKind::concat:
+        return concat(step);
       case StepKind::float_op:
         return float_op(step);
       case StepKind::bucketize:
@@ -206,6 +212,7 @@ class Interpreter {
 
   Status dequantize(const Step& step) {
     const Value& x = in(step, 0);
+    NNQ_TRY(check_channels(step, x.shape));
     at(step.outputs[0]).tensor = to_tensor(x.integers, x.shape, [&](std::int64_t, std::int32_t v, std::int64_t c) {
       return affine(v, pick(step.epilogue.a, c), pick(step.epilogue.b, c));
     });
@@ -310,6 +317,7 @@ class Interpreter {
     const Value& x = in(step, 0);
     Shape shape;
     NNQ_TRY(pool_shape(step, x.shape, shape));
+    NNQ_TRY(check_channels(step, x.shape));
     Value& out = at(step.outputs[0]);
     const Window& w = step.window;
     const std::int64_t channels = x.shape[3];
@@ -342,6 +350,7 @@ class Interpreter {
     const Value& x = in(step, 0);
     Shape shape;
     NNQ_TRY(pool_shape(step, x.shape, shape));
+    NNQ_TRY(check_channels(step, x.shape));
     const Window& w = step.window;
     const std::int64_t channels = x.shape[3], kernel_h = w.kernel_h == 0 ? x.shape[1] : w.kernel_h,
                        kernel_w = w.kernel_w == 0 ? x.shape[2] : w.kernel_w;
@@ -384,6 +393,35 @@ class Interpreter {
     }
     out.integers = std::move(result);
     out.shape = shape;
+    return {};
+  }
+
+  Status add(const Step& step) {
+    const Value &x = in(step, 0), &y = in(step, 1);
+    NNQ_TRY(add_shape(step, x.shape, y.shape));
+    NNQ_TRY(check_channels(step, x.shape));
+    Ints sums(x.integers.size());
+    for (std::size_t i = 0; i < sums.size(); ++i) sums[i] = x.integers[i] + y.integers[i];
+    return finish(step, sums, x.shape);
+  }
+
+  Status concat(const Step& step) {
+    std::vector<Shape> shapes;
+    for (const std::int32_t v : step.inputs) shapes.push_back(at(v).shape);
+    Shape shape;
+    NNQ_TRY(concat_shape(shapes, shape));
+    Ints result(static_cast<std::size_t>(*checked_count(shape)));
+    std::int64_t channel = 0;
+    for (const std::int32_t v : step.inputs) {
+      const Value& x = at(v);
+      const std::int64_t n = x.shape.back();
+      for (std::int64_t i = 0; i < static_cast<std::int64_t>(x.integers.size()); ++i)
+        result[static_cast<std::size_t>(i / n * shape.back() + channel + i % n)] =
+            x.integers[static_cast<std::size_t>(i)];
+      channel += n;
+    }
+    at(step.outputs[0]).integers = std::move(result);
+    at(step.outputs[0]).shape = shape;
     return {};
   }
 

@@ -132,15 +132,18 @@ class Planner {
       if (layer && (!step.weights.binary() || step.groups != 1)) never(step.inputs[0]);
       if (has_real_planes(step.kind)) never(step.inputs[0]);
     }
-    // Pools and subsampling keep the form of their input: all of a chain is bits or none of it.
+    // Pools, subsampling and concat keep the form of their input: all of a chain is bits or none of it.
     for (bool changed = true; changed;) {
       changed = false;
       for (const Step& step : program_.steps) {
-        if (step.kind != StepKind::max_pool && step.kind != StepKind::subsample) continue;
-        const auto in = static_cast<std::size_t>(step.inputs[0]), out = static_cast<std::size_t>(step.outputs[0]);
-        if (bits_[in] == bits_[out]) continue;
-        bits_[in] = bits_[out] = false;
-        changed = true;
+        if (step.kind != StepKind::max_pool && step.kind != StepKind::subsample && step.kind != StepKind::concat)
+          continue;
+        for (const std::int32_t v : step.inputs) {
+          const auto in = static_cast<std::size_t>(v), out = static_cast<std::size_t>(step.outputs[0]);
+          if (bits_[in] == bits_[out]) continue;
+          bits_[in] = bits_[out] = false;
+          changed = true;
+        }
       }
     }
   }
@@ -159,6 +162,8 @@ class Planner {
         shape = channels_last(in.shape);
         break;
       case StepKind::dequantize:
+        NNQ_TRY(check_channels(step, in.shape));
+        return set_tensor(step.outputs[0], DType::f32, channels_first(in.shape));
       case StepKind::levels:
         return set_tensor(step.outputs[0], DType::f32, channels_first(in.shape));
       case StepKind::convolution:
@@ -175,13 +180,28 @@ class Planner {
       }
       case StepKind::max_pool:
         NNQ_TRY(pool_shape(step, in.shape, shape));
+        NNQ_TRY(check_channels(step, in.shape));
         break;
       case StepKind::sum_pool:
         NNQ_TRY(pool_shape(step, in.shape, shape));
+        NNQ_TRY(check_channels(step, in.shape));
         return set_tensor(step.outputs[0], DType::f32, channels_first(shape));
       case StepKind::subsample:
         NNQ_TRY(subsample_shape(step, in.shape, shape));
         break;
+      case StepKind::add:
+        NNQ_TRY(add_shape(step, in.shape, slot(step.inputs[1]).shape));
+        NNQ_TRY(check_channels(step, in.shape));
+        break;
+      case StepKind::threshold:
+        NNQ_TRY(check_channels(step, in.shape));
+        break;
+      case StepKind::concat: {
+        std::vector<Shape> shapes;
+        for (const std::int32_t v : step.inputs) shapes.push_back(slot(v).shape);
+        NNQ_TRY(concat_shape(shapes, shape));
+        break;
+      }
       default:
         break;
     }
@@ -275,6 +295,11 @@ class Planner {
       case StepKind::sum_pool:
       case StepKind::subsample:
         return make_pool(context, step);
+      case StepKind::add:
+      case StepKind::threshold:
+        return make_add(context, step);
+      case StepKind::concat:
+        return make_concat(context, step);
       case StepKind::float_op:
         return make_float(context, step);
       case StepKind::bucketize:

@@ -66,8 +66,10 @@ struct PlanContext {
 
 std::unique_ptr<PreparedStep> make_layer(const PlanContext& plan, const Step& step);  // convolution, dense
 std::unique_ptr<PreparedStep> make_convert(const PlanContext& plan,
-                                           const Step& step);                        // quantize, dequantize, threshold
+                                           const Step& step);                        // quantize, dequantize
 std::unique_ptr<PreparedStep> make_pool(const PlanContext& plan, const Step& step);  // max_pool, sum_pool, subsample
+std::unique_ptr<PreparedStep> make_add(const PlanContext& plan, const Step& step);   // add, threshold
+std::unique_ptr<PreparedStep> make_concat(const PlanContext& plan, const Step& step);
 std::unique_ptr<PreparedStep> make_levels(const PlanContext& plan, const Step& step);  // bucketize, levels
 std::unique_ptr<PreparedStep> make_planes(const PlanContext& plan,
                                           const Step& step);                          // plane_convolution, plane_dense

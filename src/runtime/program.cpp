@@ -1,7 +1,7 @@
 #include "nnq/program.h"
 
+#include <algorithm>
 #include <cmath>
-#include <set>
 
 #include "nnq/encoding.h"
 #include "runtime/real_planes_steps.h"
@@ -12,10 +12,13 @@ namespace {
 constexpr std::int64_t max_extent = std::int64_t{1}
                                     << 24;  // of kernels, strides, pads: beyond any use, far from overflow
 
+constexpr std::int64_t most_sum = std::int64_t{1} << 30;  // sums stay below
+
 /// Checks one program; keeps which values exist so far.
 class Checker {
  public:
-  explicit Checker(const Program& program) : program_(program), made_(program.values.size(), false) {}
+  explicit Checker(const Program& program)
+      : program_(program), made_(program.values.size(), false), bound_(program.values.size(), 0) {}
 
   Status run() {
     for (const ProgramValue& value : program_.values) NNQ_TRY(check_value(value));
@@ -71,7 +74,10 @@ class Checker {
       NNQ_TRY(check_window(step.window, false));
       NNQ_TRY(check_real_planes(program_, step));
     } else {
-      NNQ_TRY(step.kind == StepKind::float_op ? check_float(step) : check_integer(step));
+      NNQ_TRY(step.kind == StepKind::float_op ? check_float(step)
+              : step.kind == StepKind::add    ? check_add(step)
+              : step.kind == StepKind::concat ? check_concat(step)
+                                              : check_integer(step));
     }
     for (const std::int32_t v : step.outputs) {
       if (v >= 0) made_[static_cast<std::size_t>(v)] = true;
@@ -91,7 +97,41 @@ class Checker {
     return {};
   }
 
-  Status check_integer(const Step& step) const {
+  std::int64_t bound(std::int32_t v) const {
+    const CodeType& code = value(v).code;
+    return kind(v) == ValueKind::codes ? std::max(std::abs(code.min), std::abs(code.max))
+                                       : bound_[static_cast<std::size_t>(v)];
+  }
+  void set_bound(std::int32_t v, std::int64_t magnitude) { bound_[static_cast<std::size_t>(v)] = magnitude; }
+
+  Status check_add(const Step& step) {
+    NNQ_REQUIRE(step.inputs.size() == 2 && step.outputs.size() == 1 && step.inputs[0] >= 0 && step.inputs[1] >= 0 &&
+                    step.outputs[0] >= 0,
+                "wrong number of inputs or outputs");
+    NNQ_REQUIRE(kind(step.inputs[0]) != ValueKind::tensor && kind(step.inputs[1]) != ValueKind::tensor,
+                "adds integers only");
+    NNQ_REQUIRE(step.out_channels > 0 && step.out_channels <= (1 << 28) && step.epilogue.residual_a.empty(),
+                "impossible channels or residual");
+    const std::int64_t most = bound(step.inputs[0]) + bound(step.inputs[1]);
+    NNQ_REQUIRE(most < most_sum, "the sums could overflow 32 bits");
+    set_bound(step.outputs[0], most);
+    return check_epilogue(step, step.out_channels);
+  }
+
+  Status check_concat(const Step& step) const {
+    NNQ_REQUIRE(!step.inputs.empty() && step.outputs.size() == 1 && step.outputs[0] >= 0 &&
+                    kind(step.outputs[0]) == ValueKind::codes,
+                "wrong number of inputs or outputs");
+    const CodeType& out = value(step.outputs[0]).code;
+    for (const std::int32_t v : step.inputs) {
+      NNQ_REQUIRE(v >= 0 && kind(v) == ValueKind::codes, "joins codes only");
+      const CodeType& in = value(v).code;
+      NNQ_REQUIRE(in.sign == out.sign && in.min >= out.min && in.max <= out.max, "codes beyond the value's range");
+    }
+    return {};
+  }
+
+  Status check_integer(const Step& step) {
     const bool layer = step.kind == StepKind::convolution || step.kind == StepKind::dense;
     const bool residual = !step.epilogue.residual_a.empty();
     NNQ_REQUIRE(step.inputs.size() == (residual ? 2u : 1u) && step.outputs.size() == 1 && step.inputs[0] >= 0 &&
@@ -109,14 +149,17 @@ class Checker {
                     "dequantizes integers to float32 only");
         return check_affine(step.epilogue, channels_of(in));
       case StepKind::threshold:
-        NNQ_REQUIRE(in.kind == ValueKind::accumulator && step.epilogue.kind == Epilogue::Kind::thresholds,
-                    "thresholds apply to accumulators");
+        NNQ_REQUIRE(
+            in.kind != ValueKind::tensor && !residual &&
+                (step.epilogue.kind == Epilogue::Kind::thresholds || step.epilogue.kind == Epilogue::Kind::requantize),
+            "turns integers to codes only");
         return check_epilogue(step, channels_of(in));
       case StepKind::max_pool:
         NNQ_REQUIRE(in.kind != ValueKind::tensor && in.kind == out.kind && in.code == out.code,
                     "pools integers of one kind");
         NNQ_REQUIRE(step.min_channels.empty() || static_cast<std::int64_t>(step.min_channels.size()) == channels_of(in),
                     "the minimum flags do not match the channels");
+        set_bound(step.outputs[0], bound(step.inputs[0]));
         return check_pads(step.window);
       case StepKind::sum_pool:
         NNQ_REQUIRE(in.kind == ValueKind::codes && out.kind == ValueKind::tensor, "averages codes to a tensor only");
@@ -203,18 +246,21 @@ class Checker {
   }
 
   /// The range is proven again: a file's word is not taken for it.
-  static Status check_range(const Step& step, const CodeType& code) {
+  Status check_range(const Step& step, const CodeType& code) {
     const std::vector<std::int8_t> weights = step.weights.unpack();
     const std::int64_t each = step.weights.count / step.out_channels;
     const std::int64_t low = std::min(code.min, step.pad_value), high = std::max(code.max, step.pad_value);
     NNQ_REQUIRE(step.pad_value >= -255 && step.pad_value <= 255, "impossible pad value");
+    std::int64_t most = 0;
     for (std::int64_t o = 0; o < step.out_channels; ++o) {
       std::int64_t magnitude = 0;
       for (std::int64_t i = 0; i < each; ++i)
         magnitude += std::abs(static_cast<std::int64_t>(weights[static_cast<std::size_t>(o * each + i)])) *
                      std::max(std::abs(low), std::abs(high));
-      NNQ_REQUIRE(magnitude < (std::int64_t{1} << 30), "the sums of channel ", o, " could overflow 32 bits");
+      NNQ_REQUIRE(magnitude < most_sum, "the sums of channel ", o, " could overflow 32 bits");
+      most = std::max(most, magnitude);
     }
+    set_bound(step.outputs[0], most);
     NNQ_REQUIRE(step.accumulator_min <= 0 && step.accumulator_max >= 0, "impossible accumulator range");
     return {};
   }
@@ -230,7 +276,10 @@ class Checker {
                       kind(step.inputs[1]) != ValueKind::tensor,
                   "impossible residual");
     }
-    NNQ_REQUIRE(!real || (e.a.size() == n && e.b.size() == n), "scale and offset do not match the channels");
+    // Layers have a number for each channel; steps without weights may have one for all.
+    const bool shared = step.kind == StepKind::add || step.kind == StepKind::threshold;
+    const auto fits = [&](std::size_t size) { return size == n || (shared && size == 1); };
+    NNQ_REQUIRE(!real || (fits(e.a.size()) && fits(e.b.size())), "scale and offset do not match the channels");
     switch (e.kind) {
       case Epilogue::Kind::none:
         NNQ_REQUIRE(out.kind == ValueKind::accumulator, "sums go to an accumulator");
@@ -244,8 +293,8 @@ class Checker {
                     "codes beyond the value's range");
         return {};
       case Epilogue::Kind::thresholds: {
-        NNQ_REQUIRE(out.kind == ValueKind::codes && e.levels >= 0 && e.levels <= 255 &&
-                        e.thresholds.size() == n * static_cast<std::size_t>(e.levels) && e.direction.size() == n,
+        NNQ_REQUIRE(out.kind == ValueKind::codes && e.levels >= 1 && e.levels <= 255 && fits(e.direction.size()) &&
+                        e.thresholds.size() == e.direction.size() * static_cast<std::size_t>(e.levels),
                     "impossible thresholds");
         for (const std::int8_t d : e.direction) NNQ_REQUIRE(d == 1 || d == -1, "impossible threshold direction");
         const std::int64_t last = e.first + static_cast<std::int64_t>(e.step) * e.levels;
@@ -260,6 +309,7 @@ class Checker {
 
   const Program& program_;
   std::vector<bool> made_;
+  std::vector<std::int64_t> bound_;  // largest magnitude of an accumulator, proven
 };
 
 }  // namespace
@@ -301,6 +351,10 @@ const char* name_of(StepKind kind) {
       return "sum_pool";
     case StepKind::subsample:
       return "subsample";
+    case StepKind::add:
+      return "add";
+    case StepKind::concat:
+      return "concat";
     case StepKind::float_op:
       return "float";
     case StepKind::bucketize:

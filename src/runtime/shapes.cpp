@@ -81,6 +81,42 @@ Status subsample_shape(const Step& step, const Shape& input, Shape& output) {
   return {};
 }
 
+Status add_shape(const Step& step, const Shape& a, const Shape& b) {
+  NNQ_REQUIRE(a == b, "adds shapes ", to_string(a), " and ", to_string(b));
+  NNQ_REQUIRE((a.size() == 2 || a.size() == 4) && a.back() == step.out_channels, "expected ", step.out_channels,
+              " channels, got shape ", to_string(a));
+  return {};
+}
+
+Status concat_shape(std::span<const Shape> inputs, Shape& output) {
+  output = inputs[0];
+  NNQ_REQUIRE(output.size() == 2 || output.size() == 4, "expected images or matrices, got shape ", to_string(output));
+  std::int64_t channels = 0;
+  for (const Shape& s : inputs) {
+    Shape same = s;
+    if (same.size() == output.size()) same.back() = output.back();
+    NNQ_REQUIRE(same == output, "shapes ", to_string(inputs[0]), " and ", to_string(s), " do not stand side by side");
+    NNQ_REQUIRE(!__builtin_add_overflow(channels, s.back(), &channels), "too many channels");
+  }
+  output.back() = channels;
+  NNQ_REQUIRE(checked_count(output).has_value(), "the output ", to_string(output), " is too large");
+  return {};
+}
+
+Status check_channels(const Step& step, const Shape& shape) {
+  const Epilogue& e = step.epilogue;
+  // Codes and sums have their channels last; of other ranks, dequantize reads dimension 1.
+  const bool other = shape.size() > 2 && shape.size() != 4;
+  const std::int64_t channels = shape.empty() ? 1 : other ? shape[1] : shape.size() == 1 ? 1 : shape.back();
+  for (const std::size_t size : {e.a.size(), e.b.size(), e.direction.size(), step.min_channels.size()})
+    NNQ_REQUIRE(size <= 1 || static_cast<std::int64_t>(size) == channels, "has numbers for ", size, " channels, got ",
+                channels);
+  const bool thresholds = step.kind == StepKind::threshold || step.kind == StepKind::add;
+  NNQ_REQUIRE(!thresholds || shape.size() == 2 || shape.size() == 4, "expected an image or a matrix, got shape ",
+              to_string(shape));
+  return {};
+}
+
 Shape channels_last(const Shape& s) { return s.size() == 4 ? Shape{s[0], s[2], s[3], s[1]} : s; }
 Shape channels_first(const Shape& s) { return s.size() == 4 ? Shape{s[0], s[3], s[1], s[2]} : s; }
 

@@ -2,6 +2,8 @@
 // here.
 #pragma once
 
+#include <span>
+
 #include "nnq/program.h"
 
 namespace nnq {
@@ -17,6 +19,14 @@ Status pool_shape(const Step& step, const Shape& input, Shape& output);
 Status subsample_shape(const Step& step, const Shape& input, Shape& output);
 
 /// ONNX order (NCHW) <-> program order (NHWC) of a rank-4 shape; other ranks unchanged.
+/// Of add: both inputs have one shape, an image or a matrix, of the step's channels.
+Status add_shape(const Step& step, const Shape& a, const Shape& b);
+/// Of concat: shapes agree in all but the channels, which are added up.
+Status concat_shape(std::span<const Shape> inputs, Shape& output);
+/// Numbers a channel (scales, offsets, thresholds, flags) are one for all or one for each of the channels there really
+/// are: a program states types, a float operator may make others. `shape` channels last.
+Status check_channels(const Step& step, const Shape& shape);
+
 Shape channels_last(const Shape& shape);
 Shape channels_first(const Shape& shape);
 

@@ -80,7 +80,7 @@ TEST(CliInspect, FrozenGraphAndPackedModelSayTheSameOfALayer) {
   EXPECT_EQ(packed["bits"], "W4A4");
   EXPECT_EQ(graph["macs"], packed["macs"]);
   const auto conv = second(graph, "Conv"), step = second(packed, "convolution");
-  for (const char* key : {"output_shape", "parameters", "macs", "weight_bits", "activation_bits", "encoding"})
+  for (const char* key : {"output_shape", "parameters", "macs", "weight_bits", "planes", "activation_bits", "encoding"})
     EXPECT_EQ(conv[key], step[key]) << key;
   EXPECT_EQ(conv["weight_bits"], 4);
   EXPECT_EQ(conv["activation_bits"], 4);

@@ -1,4 +1,4 @@
-// Steps between kinds of values: quantize, dequantize, threshold.
+// Steps between kinds of values: quantize, dequantize.
 #include <algorithm>
 
 #include "runtime/plan.h"
@@ -159,33 +159,11 @@ class Dequantize final : public PreparedStep {
   std::vector<float> a_, b_;
 };
 
-/// Accumulators -> codes by thresholds.
-class Threshold final : public PreparedStep {
- public:
-  Threshold(const PlanContext& plan, const Step& step) : in_(plan.slot(step.inputs[0])), epilogue_(plan, step) {
-    kernel = "thresholds";
-  }
-  Status run(ThreadPool& pool) override {
-    const std::int64_t positions = in_.positions(), channels = in_.channels(),
-                       each = std::max<std::int64_t>(16, positions / (pool.threads() * 4));
-    pool.parallel((positions + each - 1) / each, [&](std::int64_t part) {
-      const std::int64_t first = part * each;
-      epilogue_.write(in_.as<std::int32_t>() + first * channels, channels, first, std::min(each, positions - first));
-    });
-    return {};
-  }
-
- private:
-  const Slot& in_;
-  EpilogueWriter epilogue_;
-};
-
 }  // namespace
 
 std::unique_ptr<PreparedStep> make_convert(const PlanContext& plan, const Step& step) {
   if (step.kind == StepKind::quantize) return std::make_unique<Quantize>(plan, step);
-  if (step.kind == StepKind::dequantize) return std::make_unique<Dequantize>(plan, step);
-  return std::make_unique<Threshold>(plan, step);
+  return std::make_unique<Dequantize>(plan, step);
 }
 
 }  // namespace nnq
