@@ -168,6 +168,7 @@ class PlaneTailReader {
     l_.program.steps.push_back(std::move(step));
     if (!code_) return l_.set_tensor(end_, output);
     if (pool_ == nullptr) return l_.set_integers(end_, {.value = output});
+    l_.program.values[static_cast<std::size_t>(output)].name = end_ + ".before_pool";  // the graph pools real values
     Step pool;
     pool.kind = StepKind::max_pool;
     pool.name = pool_->name;
