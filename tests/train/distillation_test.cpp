@@ -86,12 +86,12 @@ TEST_F(Distillation, ResumedItGivesTheSameBits) {
     });
     EXPECT_TRUE(part.interrupted);
     expect_same(run(graph, options, true), whole);
-    TrainOptions other = options;
-    other.distillation.teacher = std::make_shared<const Graph>(small_mlp());
-    EXPECT_THROW(run(graph, other, true), Error) << "another teacher is another run";
-    other = options;
-    other.distillation.temperature = 3;
-    EXPECT_THROW(run(graph, other, true), Error);
+    TrainOptions changed = options;
+    changed.distillation.teacher = std::make_shared<const Graph>(small_mlp());
+    EXPECT_THROW(run(graph, changed, true), Error) << "another teacher is another run";
+    changed = options;
+    changed.distillation.temperature = 3;
+    EXPECT_THROW(run(graph, changed, true), Error);
   }
 }
 
