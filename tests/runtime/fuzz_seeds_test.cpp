@@ -30,6 +30,16 @@ Program network(int weights, int activations, bool adds) {
   return lower(freeze(place_quantizers(b.graph, {{{"*", w, a, {}}}, adds}), test::callbacks()));
 }
 
+/// Two branches side by side, their codes joined.
+Program joined() {
+  test::Builder b(3);
+  const std::string x = b.relu(b.norm("bn0", b.conv("conv0", b.input("image", {1, 1, 3, 3}), 1, 2), 2));
+  const std::string y = b.norm("bn1", b.conv("conv1", x, 2, 2), 2), z = b.norm("bn2", b.conv("conv2", x, 2, 3, 1), 3);
+  b.graph.outputs = {b.conv("conv3", b.graph.add("Concat", {y, z}, {{"axis", std::int64_t{1}}}, "concat"), 5, 2, 1)};
+  const QuantizerSpec one{"bnn", 1, {}};
+  return lower(freeze(place_quantizers(b.graph, {{{"*", one, one, {}}}, false}), test::callbacks()));
+}
+
 TEST(FuzzSeeds, AreValidFiles) {
   if (std::getenv("NNQ_WRITE_SEEDS") != nullptr) {
     const auto write = [](const char* name, const Program& p) {
@@ -39,6 +49,7 @@ TEST(FuzzSeeds, AreValidFiles) {
     write("sign.nnq", network(1, 1, false));
     write("residual.nnq", network(4, 4, true));
     write("bytes.nnq", network(8, 8, true));
+    write("joined.nnq", joined());
   }
   int files = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
@@ -48,7 +59,7 @@ TEST(FuzzSeeds, AreValidFiles) {
     EXPECT_LE(entry.file_size(), 16384u) << entry.path() << ": a fuzzer wants small files";
     ++files;
   }
-  EXPECT_GE(files, 4);
+  EXPECT_GE(files, 5);
 }
 
 }  // namespace
