@@ -11,6 +11,8 @@
 #include "cli/table.h"
 #include "cli/verb.h"
 #include "core/random.h"
+#include "kernels/ceilings.h"
+#include "kernels/direct/direct.h"
 #include "kernels/gemm/gemm.h"
 
 namespace nnq::cli {
@@ -23,7 +25,8 @@ struct Size {
 /// Layers of CIFAR networks as matrix products: positions x kernel elements x channels.
 constexpr Size sizes[] = {{"3x3, 64 to 64, 16x16", 256, 576, 64},
                           {"3x3, 256 to 256, 8x8", 64, 2304, 256},
-                          {"fully connected, 1024", 1, 1024, 1024}};
+                          {"fully connected, 1024", 1, 1024, 1024},
+                          {"1024 x 1024 x 1024", 1024, 1024, 1024}};
 
 /// Memory aligned to 64 bytes and filled with random bytes; kernels may read a vector beyond what they use.
 template <class T>
@@ -61,25 +64,27 @@ double microseconds(const std::function<void()>& call) {
   return best;
 }
 
-double time_int8(const GemmKernels& kernels, const Size& s) {
-  const std::int64_t k4 = (s.k + 3) / 4, panels = (s.outputs + panel_width - 1) / panel_width;
-  Buffer<std::uint8_t> a(s.rows * k4 * 4, 1);
-  Buffer<std::int8_t> w(panels * k4 * 4 * panel_width, 2);
-  Buffer<std::int32_t> sums(s.rows * panels * panel_width, 3);
-  return microseconds([&] {
-    kernels.int8(a.data(), static_cast<std::size_t>(k4 * 4), w.data(), s.rows, k4, panels, sums.data(),
-                 panels * panel_width);
-  });
-}
+/// Which operands a direct kernel is timed on.
+struct Form {
+  std::int64_t row_bytes, unit, unit_bytes, panel;  // bytes of a row; unit: of a kernel step; unit_bytes: its weights
+};
 
-double time_binary(const GemmKernels& kernels, const Size& s) {
-  const std::int64_t k32 = (s.k + 31) / 32, panels = (s.outputs + panel_width - 1) / panel_width;
-  Buffer<std::uint32_t> a(s.rows * k32, 1);
-  Buffer<std::uint32_t> w(panels * k32 * panel_width, 2);
-  Buffer<std::int32_t> sums(s.rows * panels * panel_width, 3);
+double time_direct(DirectKernel kernel, const Size& s, const Form& form, const LookupTables* lookup) {
+  constexpr std::int64_t block = 48;  // rows a layer hands over at once
+  const std::int64_t steps = (form.row_bytes + form.unit - 1) / form.unit, bytes = steps * form.unit,
+                     panels = (s.outputs + form.panel - 1) / form.panel, stride = panels * form.panel;
+  Buffer<std::uint8_t> a(s.rows * bytes, 1), w(panels * steps * form.unit_bytes, 2);
+  Buffer<std::int32_t> sums(s.rows * stride, 3);
+  for (std::int64_t i = 0; lookup != nullptr && i < panels * steps * form.unit_bytes; ++i) w.data()[i] &= 15;
+  const std::vector<std::int32_t> start(static_cast<std::size_t>(stride), 0);
+  std::vector<std::int64_t> offsets;
+  for (std::int64_t k = 0; k < steps; ++k) offsets.push_back(k * form.unit);
+  std::vector<DirectRow> rows;
+  for (std::int64_t r = 0; r < s.rows; ++r) rows.push_back({a.data() + r * bytes, start.data()});
   return microseconds([&] {
-    kernels.binary(a.data(), static_cast<std::size_t>(k32), w.data(), s.rows, k32, panels, sums.data(),
-                   panels * panel_width);
+    for (std::int64_t r = 0; r < s.rows; r += block)
+      kernel({rows.data() + r, std::min(block, s.rows - r), offsets.data(), steps, w.data(), panels,
+              sums.data() + r * stride, stride, /*narrow_steps=*/64, lookup});
   });
 }
 
@@ -100,35 +105,80 @@ double time_float(const GemmKernels& kernels, const Size& s) {
   });
 }
 
+/// Times every kernel that the active instruction set allows; calls report(name, isa, ceiling's kind, microseconds).
+template <class F>
+void time_size(const Size& s, F&& report) {
+  const std::vector<std::uint8_t> tables(256 * 2 * 16, 1);
+  // Entries of at most 4 (binary), 18 (two bits times two) and 24 (one times two): how often bytes are widened.
+  const LookupTables binary{tables.data(), 2, 1, 15, 4095}, two_two{tables.data(), 2, 0, 3, 909},
+      one_two{tables.data(), 1, 0, 5, 1365};
+  std::size_t count = 0;
+  const DirectKernels* direct = direct_table(count);
+  bool lookup_done = false;
+  for (std::size_t i = 0; i < count; ++i) {
+    const DirectKernels& row = direct[i];
+    if (row.isa > active_isa()) continue;
+    report(row.int8_name, row.isa, CeilingKind::int8, time_direct(row.int8, s, {s.k, 4, 64, direct_panel}, nullptr));
+    if (row.narrow != nullptr)
+      report(row.narrow_name, row.isa, CeilingKind::narrow,
+             time_direct(row.narrow, s, {s.k, 4, 64, direct_panel}, nullptr));
+    if (!row.lookup_binary)
+      report(row.binary_name, row.isa, CeilingKind::binary,
+             time_direct(row.binary, s, {(s.k + 7) / 8, 4, 64, direct_panel}, nullptr));
+    if (row.lookup == nullptr || lookup_done) continue;
+    lookup_done = true;  // one kernel serves several rows
+    const std::int64_t panel = lookup_panel;
+    report("w1a1 lookup_avx2", Isa::avx2, CeilingKind::lookup,
+           time_direct(row.lookup, s, {(s.k + 7) / 8, 2, 4 * panel, panel}, &binary));
+    report("w1a2 lookup_avx2", Isa::avx2, CeilingKind::lookup,
+           time_direct(row.lookup, s, {(s.k + 3) / 4, 2, 2 * panel, panel}, &one_two));
+    report("w2a2 lookup_avx2", Isa::avx2, CeilingKind::lookup,
+           time_direct(row.lookup, s, {(s.k + 3) / 4, 2, 4 * panel, panel}, &two_two));
+  }
+  const GemmKernels* products = gemm_table(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (products[i].isa <= active_isa())
+      report(products[i].float_name, products[i].isa, CeilingKind::real, time_float(products[i], s));
+  }
+}
+
 }  // namespace
 
 int benchmark_kernels(bool json, nlohmann::ordered_json& document) {
-  std::size_t count = 0;
-  const GemmKernels* table = gemm_table(count);
-  Table shown({{"shape"}, {"kernel"}, {"instruction set"}, {"µs", Table::Align::right}, {"GOPS", Table::Align::right}});
+  const std::vector<Ceiling> ceilings = measure_ceilings(active_isa());
+  const auto ceiling = [&](CeilingKind kind, Isa isa) {
+    for (const Ceiling& c : ceilings) {
+      if (c.kind == kind && c.isa == isa) return c.value;
+    }
+    return 0.0;
+  };
+  constexpr auto right = Table::Align::right;
+  Table shown({{"shape"}, {"kernel"}, {"instruction set"}, {"µs", right}, {"GOPS", right}, {"% of ceiling", right}});
   document["threads"] = 1;
   document["isa"] = name_of(active_isa());
+  document["ceilings"] = nlohmann::ordered_json::array();
+  Table limits({{"ceiling, this run"}, {"", right}, {""}});
+  for (const Ceiling& c : ceilings) {
+    document["ceilings"].push_back({{"name", c.name}, {"unit", c.unit}, {"value", c.value}, {"isa", name_of(c.isa)}});
+    limits.row({c.name, fixed(c.value, 1), c.unit});
+  }
   document["kernels"] = nlohmann::ordered_json::array();
   document["skipped"] = nlohmann::ordered_json::array();
   for (const Size& size : sizes) {
     const double operations = 2.0 * static_cast<double>(size.rows * size.k * size.outputs);
-    for (std::size_t i = 0; i < count; ++i) {
-      const GemmKernels& row = table[i];
-      if (row.isa > active_isa()) continue;
-      const std::pair<const char*, double> timed[] = {{row.int8_name, time_int8(row, size)},
-                                                      {row.binary_name, time_binary(row, size)},
-                                                      {row.float_name, time_float(row, size)}};
-      for (const auto& [name, us] : timed) {
-        document["kernels"].push_back({{"shape", size.what},
-                                       {"kernel", name},
-                                       {"isa", name_of(row.isa)},
-                                       {"us", us},
-                                       {"gops", operations / us / 1e3}});
-        shown.row({size.what, name, name_of(row.isa), fixed(us, 1), fixed(operations / us / 1e3, 1)});
-      }
-    }
+    const auto report = [&](const char* name, Isa isa, CeilingKind kind, double us) {
+      const double gops = operations / us / 1e3, limit = ceiling(kind, isa);
+      document["kernels"].push_back(
+          {{"shape", size.what}, {"kernel", name}, {"isa", name_of(isa)}, {"us", us}, {"gops", gops}});
+      if (limit > 0) document["kernels"].back()["ceiling_percent"] = 100 * gops / limit;
+      shown.row(
+          {size.what, name, name_of(isa), fixed(us, 1), fixed(gops, 1), limit > 0 ? fixed(100 * gops / limit, 0) : ""});
+    };
+    time_size(size, report);
     shown.rule();
   }
+  std::size_t count = 0;
+  const DirectKernels* table = direct_table(count);
   for (std::size_t i = 0; i < count; ++i) {
     if (table[i].isa <= active_isa()) continue;
     const bool held = table[i].isa <= hardware_isa();
@@ -136,7 +186,7 @@ int benchmark_kernels(bool json, nlohmann::ordered_json& document) {
         {{"isa", name_of(table[i].isa)}, {"reason", held ? "NNQ_ISA holds it down" : "this CPU does not have it"}});
   }
   if (json) return done;
-  fmt::print("{}\none thread, best of 7 rounds; 2 operations a multiply-accumulate\n", shown.text());
+  fmt::print("{}\n{}\none thread, best of 7 rounds; 2 operations a multiply-accumulate\n", limits.text(), shown.text());
   for (const auto& skipped : document["skipped"])
     fmt::print("skipped {}: {}\n", skipped["isa"].get<std::string>(), skipped["reason"].get<std::string>());
   return done;

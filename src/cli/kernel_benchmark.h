@@ -1,11 +1,11 @@
-// `nnq benchmark kernels`: the matrix products of every instruction set of this machine, side by side.
+// `nnq benchmark kernels`: the ceilings of this machine and the matrix products of every instruction set, side by side.
 #pragma once
 
 #include <nlohmann/json.hpp>
 
 namespace nnq::cli {
 
-/// Prints a table (or fills "kernels" and "skipped" of the document) and returns the exit code.
+/// Prints a table (or fills "ceilings", "kernels" and "skipped" of the document) and returns the exit code.
 int benchmark_kernels(bool json, nlohmann::ordered_json& document);
 
 }  // namespace nnq::cli

@@ -3,48 +3,18 @@
 #include "kernels/gemm/gemm.h"
 
 #include <gtest/gtest.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <iostream>
-#include <new>
 #include <vector>
 
 #include "core/random.h"
+#include "kernels/guarded.h"
 
 namespace nnq::test {
 namespace {
-
-/// `count` elements whose end is the end of readable memory: one byte more is a fault.
-template <class T>
-class Guarded {
- public:
-  explicit Guarded(std::size_t count) : count_(count) {
-    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-    const std::size_t body = (count * sizeof(T) + page - 1) / page * page;
-    bytes_ = body + page;
-    void* const memory = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) throw std::bad_alloc();
-    base_ = static_cast<std::byte*>(memory);
-    if (mprotect(base_ + body, page, PROT_NONE) != 0) throw std::bad_alloc();
-    data_ = reinterpret_cast<T*>(base_ + body - count * sizeof(T));
-  }
-  ~Guarded() { munmap(base_, bytes_); }
-  Guarded(const Guarded&) = delete;
-  Guarded& operator=(const Guarded&) = delete;
-
-  T* data() { return data_; }
-  T& operator[](std::int64_t i) { return data_[i]; }
-  std::int64_t size() const { return static_cast<std::int64_t>(count_); }
-
- private:
-  std::size_t count_ = 0, bytes_ = 0;
-  std::byte* base_ = nullptr;
-  T* data_ = nullptr;
-};
 
 std::vector<GemmKernels> available_rows() {
   std::size_t count = 0;

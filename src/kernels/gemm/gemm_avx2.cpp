@@ -50,29 +50,39 @@ inline void int8_tile(const std::uint8_t* a, std::size_t row_bytes, const std::i
   }
 }
 
-/// Bits set in each 32-bit lane.
-inline __m256i popcount_lanes(__m256i v) {
+/// Bits set in each byte.
+inline __m256i popcount_bytes(__m256i v) {
   const __m256i counts = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2,
                                           2, 3, 2, 3, 3, 4),
                 mask = _mm256_set1_epi8(15);
-  const __m256i bytes = _mm256_add_epi8(_mm256_shuffle_epi8(counts, _mm256_and_si256(v, mask)),
-                                        _mm256_shuffle_epi8(counts, _mm256_and_si256(_mm256_srli_epi16(v, 4), mask)));
-  return _mm256_madd_epi16(_mm256_maddubs_epi16(bytes, _mm256_set1_epi8(1)), _mm256_set1_epi16(1));
+  return _mm256_add_epi8(_mm256_shuffle_epi8(counts, _mm256_and_si256(v, mask)),
+                         _mm256_shuffle_epi8(counts, _mm256_and_si256(_mm256_srli_epi16(v, 4), mask)));
 }
 
 template <int Rows>
 inline void binary_tile(const std::uint32_t* a, std::size_t row_words, const std::uint32_t* panel, std::int64_t k32,
                         std::int32_t* out, std::int64_t stride) {
+  constexpr std::int64_t fits = 31;  // words whose bits surely fit a byte: 31 * 8 = 248
   __m256i count[Rows][2];
   for (int r = 0; r < Rows; ++r) count[r][0] = count[r][1] = _mm256_setzero_si256();
-  for (std::int64_t k = 0; k < k32; ++k) {
-    const __m256i w0 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(panel + k * 16)),
-                  w1 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(panel + k * 16 + 8));
+  for (std::int64_t first = 0; first < k32; first += fits) {
+    __m256i bytes[Rows][2];
+    for (int r = 0; r < Rows; ++r) bytes[r][0] = bytes[r][1] = _mm256_setzero_si256();
+    for (std::int64_t k = first; k < k32 && k < first + fits; ++k) {
+      const __m256i w0 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(panel + k * 16)),
+                    w1 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(panel + k * 16 + 8));
+      for (int r = 0; r < Rows; ++r) {
+        const __m256i x = _mm256_set1_epi32(
+            static_cast<int>(a[static_cast<std::size_t>(r) * row_words + static_cast<std::size_t>(k)]));
+        bytes[r][0] = _mm256_add_epi8(bytes[r][0], popcount_bytes(_mm256_xor_si256(x, w0)));
+        bytes[r][1] = _mm256_add_epi8(bytes[r][1], popcount_bytes(_mm256_xor_si256(x, w1)));
+      }
+    }
     for (int r = 0; r < Rows; ++r) {
-      const __m256i x =
-          _mm256_set1_epi32(static_cast<int>(a[static_cast<std::size_t>(r) * row_words + static_cast<std::size_t>(k)]));
-      count[r][0] = _mm256_add_epi32(count[r][0], popcount_lanes(_mm256_xor_si256(x, w0)));
-      count[r][1] = _mm256_add_epi32(count[r][1], popcount_lanes(_mm256_xor_si256(x, w1)));
+      for (int h = 0; h < 2; ++h) {
+        const __m256i pairs = _mm256_maddubs_epi16(bytes[r][h], _mm256_set1_epi8(1));
+        count[r][h] = _mm256_add_epi32(count[r][h], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+      }
     }
   }
   for (int r = 0; r < Rows; ++r) {

@@ -49,16 +49,18 @@ class Quantize final : public PreparedStep {
   }
 
   void to_bits(std::int64_t first, std::int64_t count) const {
-    const std::int64_t words = out_.words(), step = image_ ? plane_ : 1;
-    for (std::int64_t p = first; p < first + count; ++p) {
-      std::uint32_t* to = out_.as<std::uint32_t>() + p * words;
-      const float* x = source(p, 0);
+    const std::int64_t words = out_.words();
+    for (std::int64_t done = 0; done < count;) {  // runs of positions inside one image
+      const std::int64_t p = first + done, run = image_ ? std::min(count - done, plane_ - p % plane_) : 1;
       for (std::int64_t w = 0; w < words; ++w) {
-        std::uint32_t word = 0;
-        const std::int64_t end = std::min<std::int64_t>(32, channels_ - w * 32);
-        for (std::int64_t c = 0; c < end; ++c) word |= (x[(w * 32 + c) * step] >= 0 ? 1u : 0u) << c;
-        to[w] = word;
+        std::uint32_t word[tile] = {};
+        for (std::int64_t c = w * 32; c < std::min(channels_, w * 32 + 32); ++c) {
+          const float* x = source(p, c);
+          for (std::int64_t i = 0; i < run; ++i) word[i] |= (x[i] >= 0 ? 1u : 0u) << (c % 32);
+        }
+        for (std::int64_t i = 0; i < run; ++i) out_.as<std::uint32_t>()[(p + i) * words + w] = word[i];
       }
+      done += run;
     }
   }
 
@@ -117,10 +119,20 @@ class Dequantize final : public PreparedStep {
   }
 
   Status run(ThreadPool& pool) override {
-    const std::int64_t rows = s0() * channels_;  // rows of `inner` outputs of one channel
-    const std::int64_t each = std::max<std::int64_t>(1, rows / (pool.threads() * 8));
-    pool.parallel((rows + each - 1) / each, [&](std::int64_t part) {
-      for (std::int64_t r = part * each; r < std::min(rows, (part + 1) * each); ++r) row(r);
+    // Images in tiles of positions, so that the channels-last side is read from the cache, channel after channel.
+    const std::int64_t wide = image_ ? tile : std::max<std::int64_t>(inner_, 1), tiles = (inner_ + wide - 1) / wide,
+                       all = s0() * (image_ ? tiles : channels_),
+                       each = std::max<std::int64_t>(1, all / (pool.threads() * 8));
+    pool.parallel((all + each - 1) / each, [&](std::int64_t part) {
+      for (std::int64_t t = part * each; t < std::min(all, (part + 1) * each); ++t) {
+        if (!image_) {
+          row(t, 0, inner_);
+          continue;
+        }
+        const std::int64_t first = t % tiles * tile;
+        for (std::int64_t c = 0; c < channels_; ++c)
+          row(t / tiles * channels_ + c, first, std::min(tile, inner_ - first));
+      }
     });
     return {};
   }
@@ -128,14 +140,16 @@ class Dequantize final : public PreparedStep {
  private:
   std::int64_t s0() const { return out_.shape.empty() ? 1 : out_.shape[0]; }
 
-  void row(std::int64_t r) const {
+  /// Elements from .. from + count - 1 of row r: of one sample and channel.
+  void row(std::int64_t r, std::int64_t from, std::int64_t count) const {
     const std::int64_t n = r / channels_, c = r % channels_;
-    float* out = out_.as<float>() + r * inner_;
+    float* out = out_.as<float>() + r * inner_ + from;
     const float a = a_[static_cast<std::size_t>(c)], b = b_[static_cast<std::size_t>(c)];
     // Element i of the row: NHWC for images, row-major otherwise.
-    const std::int64_t first = image_ ? n * inner_ * channels_ + c : r * inner_, step = image_ ? channels_ : 1;
+    const std::int64_t step = image_ ? channels_ : 1,
+                       first = (image_ ? n * inner_ * channels_ + c : r * inner_) + from * step;
     const auto each = [&](auto value) {
-      for (std::int64_t i = 0; i < inner_; ++i) {
+      for (std::int64_t i = 0; i < count; ++i) {
         const float product = static_cast<float>(value(i)) * a;
         out[i] = product + b;
       }
@@ -146,7 +160,7 @@ class Dequantize final : public PreparedStep {
       each([v = in_.as<std::uint8_t>() + first, step, min = min_](std::int64_t i) { return v[i * step] + min; });
     } else {
       const std::int64_t words = in_.words();
-      const std::uint32_t* base = in_.as<std::uint32_t>() + n * inner_ * words + c / 32;
+      const std::uint32_t* base = in_.as<std::uint32_t>() + (n * inner_ + from) * words + c / 32;
       each([=](std::int64_t i) { return (base[i * words] >> (c % 32) & 1u) != 0 ? 1 : -1; });
     }
   }

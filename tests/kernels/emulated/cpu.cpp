@@ -1,0 +1,13 @@
+// The CPU of test_kernels_emulated: has everything, because what the machine lacks is emulated.
+#include "kernels/cpu.h"
+
+namespace nnq {
+
+Isa hardware_isa() { return Isa::avx512; }
+Isa active_isa() { return Isa::avx512; }
+
+const char* name_of(Isa isa) {
+  return isa == Isa::portable ? "portable" : isa == Isa::avx2 ? "avx2" : "avx512 (emulated)";
+}
+
+}  // namespace nnq

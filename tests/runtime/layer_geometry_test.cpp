@@ -1,0 +1,150 @@
+// Convolutions and fully connected layers of every precision over random geometry: strides, dilation, borders of any
+// value, groups, depthwise, odd channels; the runtime's sums are the interpreter's on every instruction set.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <set>
+#include <string>
+
+#include "core/random.h"
+#include "kernels/cpu.h"
+#include "nnq/runtime.h"
+#include "runtime/tiny_programs.h"
+
+namespace nnq::test {
+namespace {
+
+struct Precision {
+  const char* name;
+  int weight_bits;
+  std::int32_t offset;
+  std::vector<std::int32_t> scales;
+  CodeType code;
+};
+
+std::vector<Precision> precisions() {
+  const CodeType sign{.sign = true, .min = -1, .max = 1, .bits = 1}, two{.min = 0, .max = 3, .bits = 2},
+      signed_two{.min = -2, .max = 1, .bits = 2}, four{.min = 0, .max = 15, .bits = 4},
+      far{.min = 10, .max = 13, .bits = 2}, eight{.min = 0, .max = 255, .bits = 8},
+      signed_eight{.min = -128, .max = 127, .bits = 8};
+  return {{"W1A1", 1, -1, {2}, sign},
+          {"W1A2", 1, -1, {2}, two},
+          {"W2A2", 2, -2, {1, 2}, two},
+          {"TernaryA2", 2, -1, {1, 1}, signed_two},
+          {"TernaryA1", 2, -1, {1, 1}, sign},
+          {"W2CodesFarFromZero", 2, -2, {1, 2}, far},
+          {"W2A4", 2, -2, {1, 2}, four},
+          {"W4A4", 4, -8, {1, 2, 4, 8}, four},
+          {"W4A8", 4, -8, {1, 2, 4, 8}, eight},
+          {"W8A8", 8, -128, {1, 2, 4, 8, 16, 32, 64, 128}, eight},
+          {"W8SignedA8", 8, -128, {1, 2, 4, 8, 16, 32, 64, 128}, signed_eight},
+          {"W8A1", 8, -128, {1, 2, 4, 8, 16, 32, 64, 128}, sign}};
+}
+
+/// quantize -> convolution -> dequantize: the output is the sums.
+Program convolution(const Precision& p, Random& random, Shape& input) {
+  const auto below = [&](std::uint64_t n) { return static_cast<std::int64_t>(random.below(n)); };
+  const std::int64_t form = below(6);
+  std::int64_t in = 1 + below(40), out = 1 + below(70), groups = 1;
+  if (form == 0) groups = 2 + below(2), in = groups * (1 + below(9)), out = groups * (1 + below(20));
+  if (form == 1) groups = in = out = 1 + below(50);
+  if (form == 2) in = 1 + below(3);
+  if (form == 3) in = 8 * (1 + below(8));
+  Window w{.kernel_h = 1 + below(4), .kernel_w = 1 + below(4), .stride_h = 1 + below(3), .stride_w = 1 + below(3)};
+  if (below(3) == 0) w.dilation_h = 1 + below(2), w.dilation_w = 1 + below(2);
+  const auto reach = [](std::int64_t kernel, std::int64_t dilation) { return (kernel - 1) * dilation + 1; };
+  if (below(3) != 0) {
+    w.pad_top = below(3), w.pad_left = below(3), w.pad_bottom = below(3), w.pad_right = below(3);
+  }
+  const std::int64_t h = reach(w.kernel_h, w.dilation_h) + below(8), width = reach(w.kernel_w, w.dilation_w) + below(8);
+  input = {1 + below(2), in, h, width};
+  const auto positions = [](std::int64_t size, std::int64_t before, std::int64_t after, std::int64_t extent,
+                            std::int64_t stride) { return (size + before + after - extent) / stride + 1; };
+  const Shape output{input[0], out, positions(h, w.pad_top, w.pad_bottom, reach(w.kernel_h, w.dilation_h), w.stride_h),
+                     positions(width, w.pad_left, w.pad_right, reach(w.kernel_w, w.dilation_w), w.stride_w)};
+
+  Program program;
+  program.add_value({"x", ValueKind::tensor, ValueType::of(DType::f32, input), {}});
+  program.add_value({"v", ValueKind::codes, ValueType::of(DType::f32, input), p.code});
+  program.add_value({"s", ValueKind::accumulator, ValueType::of(DType::i32, output), {}});
+  program.add_value({"y", ValueKind::tensor, ValueType::of(DType::f32, output), {}});
+  program.inputs = {0};
+  program.outputs = {3};
+  Step quantize, conv, dequantize;
+  quantize.kind = StepKind::quantize;
+  quantize.inputs = {0}, quantize.outputs = {1};
+  conv.kind = StepKind::convolution;
+  conv.inputs = {1}, conv.outputs = {2};
+  conv.out_channels = out, conv.in_channels = in, conv.groups = groups;
+  conv.window = w;
+  const std::int32_t pads[] = {0, p.code.min, p.code.max, -7, 1};
+  conv.pad_value = pads[random.below(5)];
+  const std::int64_t count = out * (in / groups) * w.kernel_h * w.kernel_w;
+  std::vector<std::uint8_t> planes(static_cast<std::size_t>((count + 7) / 8 * p.weight_bits));
+  for (std::uint8_t& byte : planes) byte = static_cast<std::uint8_t>(random.next());
+  conv.weights = testing::packed(p.weight_bits, p.offset, p.scales, planes, count);
+  dequantize.kind = StepKind::dequantize;
+  dequantize.inputs = {2}, dequantize.outputs = {3};
+  dequantize.epilogue.kind = Epilogue::Kind::affine;
+  dequantize.epilogue.a = {1}, dequantize.epilogue.b = {0};
+  program.steps = {quantize, conv, dequantize};
+  return program;
+}
+
+std::string geometry(const Step& s, const Shape& in) {
+  const Window& w = s.window;
+  std::string text = "input " + to_string(in) + " out " + std::to_string(s.out_channels) + " groups " +
+                     std::to_string(s.groups) + " pad value " + std::to_string(s.pad_value) + " window";
+  for (const std::int64_t v : {w.kernel_h, w.kernel_w, w.stride_h, w.stride_w, w.dilation_h, w.dilation_w, w.pad_top,
+                               w.pad_left, w.pad_bottom, w.pad_right})
+    text += " " + std::to_string(v);
+  return text;
+}
+
+class LayerGeometry : public ::testing::TestWithParam<Precision> {
+ protected:
+  ~LayerGeometry() override { unsetenv("NNQ_ISA"); }
+};
+
+TEST_P(LayerGeometry, SumsAreTheInterpreters) {
+  const Precision& p = GetParam();
+  Random random(11, p.name);
+  std::set<std::string> kernels;
+  for (int round = 0; round < 60; ++round) {
+    Shape shape;
+    const Program program = convolution(p, random, shape);
+    const Status checked = check_program(program);
+    ASSERT_TRUE(checked.ok()) << checked.message();
+    Tensor x(DType::f32, shape);
+    for (float& v : x.mutable_values<float>())
+      v = p.code.sign ? (random.below(2) == 0 ? -1.0F : 1.0F)
+                      : static_cast<float>(p.code.min + static_cast<std::int32_t>(random.below(
+                                                            static_cast<std::uint64_t>(p.code.max - p.code.min + 1))));
+    std::vector<Tensor> expected;
+    ASSERT_TRUE(interpret_program(program, std::vector{x}, expected).ok());
+    std::shared_ptr<const Model> model;
+    ASSERT_TRUE(Model::from_program(program, model).ok());
+    for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
+      if (isa > hardware_isa()) continue;
+      setenv("NNQ_ISA", name_of(isa), 1);
+      for (const int threads : {1, 3}) {
+        std::unique_ptr<Session> session;
+        ASSERT_TRUE(Session::create(model, {.threads = threads}, session).ok());
+        std::vector<Tensor> outputs;
+        const Status ran = session->run(std::vector{x}, outputs);
+        ASSERT_TRUE(ran.ok()) << ran.message();
+        kernels.insert(session->steps()[1].kernel);
+        ASSERT_EQ(outputs[0], expected[0])
+            << name_of(isa) << " " << session->steps()[1].kernel << " " << geometry(program.steps[1], shape);
+      }
+    }
+  }
+  for (const std::string& kernel : kernels) std::cout << p.name << " ran " << kernel << "\n";
+  EXPECT_GE(kernels.size(), 2u) << "depthwise and another";
+}
+
+INSTANTIATE_TEST_SUITE_P(Runtime, LayerGeometry, ::testing::ValuesIn(precisions()),
+                         [](const auto& param) { return std::string(param.param.name); });
+
+}  // namespace
+}  // namespace nnq::test
