@@ -1,11 +1,13 @@
 #include "core/atomic_file.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <system_error>
 
@@ -46,7 +48,37 @@ Status write_all(int fd, std::span<const std::byte> bytes, const std::filesystem
   return {};
 }
 
+/// The process of a temporary's name, ".NAME.PID.N"; 0 for other names.
+pid_t writer_of(const std::string& name) {
+  const std::size_t last = name.rfind('.');
+  if (name.empty() || name[0] != '.' || last == 0 || last == std::string::npos) return 0;
+  const std::size_t before = name.rfind('.', last - 1);
+  if (before == std::string::npos || before == 0) return 0;
+  const auto number = [&](std::size_t from, std::size_t to, auto& value) {
+    const auto [end, error] = std::from_chars(name.data() + from, name.data() + to, value);
+    return error == std::errc() && end == name.data() + to;
+  };
+  pid_t pid = 0;
+  unsigned counter = 0;
+  return number(before + 1, last, pid) && number(last + 1, name.size(), counter) && pid > 0 ? pid : 0;
+}
+
 }  // namespace
+
+std::size_t remove_stale_temporaries(const std::filesystem::path& folder) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  std::vector<fs::path> stale;
+  for (fs::recursive_directory_iterator it(folder, fs::directory_options::skip_permission_denied, error), end;
+       !error && it != end; it.increment(error)) {
+    const pid_t pid = writer_of(it->path().filename().string());
+    std::error_code ignored;
+    if (pid != 0 && it->is_regular_file(ignored) && ::kill(pid, 0) != 0 && errno == ESRCH) stale.push_back(it->path());
+  }
+  std::size_t removed = 0;
+  for (const fs::path& file : stale) removed += fs::remove(file, error) ? 1 : 0;
+  return removed;
+}
 
 Status try_write_file_atomically(const std::filesystem::path& file, std::span<const std::byte> bytes) {
   static std::atomic<unsigned> counter{0};

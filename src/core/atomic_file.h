@@ -23,6 +23,9 @@ inline void write_file_atomically(const std::filesystem::path& file, std::string
   write_file_atomically(file, std::as_bytes(std::span<const char>(text.data(), text.size())));
 }
 
+/// Removes what processes that are dead left of files they were writing in `folder` and below. Returns how many.
+std::size_t remove_stale_temporaries(const std::filesystem::path& folder);
+
 /// The whole file, refused beyond max_bytes.
 Status try_read_file(const std::filesystem::path& file, std::size_t max_bytes, std::vector<std::byte>& bytes);
 

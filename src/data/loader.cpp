@@ -89,7 +89,8 @@ struct BatchLoader::State {
     }
     float* pixels = images.mutable_as<float>();
     for (std::int64_t n = 0; n < shape[0]; ++n) {
-      Random random(mix64(options.seed) ^ mix64(static_cast<std::uint64_t>(epoch)),
+      // Not symmetric in the two: seed 1 in epoch 2 is not seed 2 in epoch 1.
+      Random random(mix64(mix64(options.seed) + static_cast<std::uint64_t>(epoch)),
                     static_cast<std::uint64_t>(begin + n));
       const std::int64_t reach = options.augmentation.shift;
       const auto offset = [&] {

@@ -141,11 +141,13 @@ std::string first_difference(const std::string& a, const std::string& b) {
 RunDirectory RunDirectory::create(const fs::path& wanted, const Recipe& recipe, const std::string& command) {
   const fs::path folder = wanted.empty() ? make_numbered(recipe.name) : clean(wanted);
   std::error_code failure;
+  const bool there_before = !wanted.empty() && fs::exists(folder, failure);
   fs::create_directories(folder, failure);
   if (!fs::is_directory(folder)) throw Error("cannot be made a run directory", folder.string(), failure.message());
   RunDirectory run(folder, lock_folder(folder));
   if (fs::exists(folder / "recipe.toml"))
     throw Error("already holds a run", folder.string(), "go on with --resume, or use another folder");
+  remove_stale_temporaries(folder);
   if (!is_empty_folder(folder)) throw Error("is not empty", folder.string(), "runs go to a folder of their own");
   const ordered_json record = {{"version", version()},
                                {"name", recipe.name},
@@ -160,6 +162,8 @@ RunDirectory RunDirectory::create(const fs::path& wanted, const Recipe& recipe, 
   write_file_atomically(folder / "run.json", dump(record, 2) + "\n");
   // Last: a folder with a recipe is a run that can be resumed.
   write_file_atomically(folder / "recipe.toml", to_toml(recipe));
+  run.created_ = true;
+  run.made_folder_ = !there_before;
   return run;
 }
 
@@ -168,6 +172,7 @@ RunDirectory RunDirectory::resume(const fs::path& wanted, const Recipe& recipe) 
   if (!fs::exists(folder / "recipe.toml"))
     throw Error("holds no run to resume", folder.string(), "start it without --resume");
   RunDirectory run(folder, lock_folder(folder));
+  remove_stale_temporaries(folder);
   const std::string before = read_text(folder / "recipe.toml"), now = to_toml(recipe);
   if (before != now) {
     const std::string key = first_difference(before, now);
@@ -180,6 +185,17 @@ RunDirectory RunDirectory::resume(const fs::path& wanted, const Recipe& recipe) 
   record["resumed"].push_back({{"time", utc_now()}, {"version", version()}, {"machine", machine_json()}});
   write_file_atomically(folder / "run.json", dump(record, 2) + "\n");
   return run;
+}
+
+void RunDirectory::remove_unused() {
+  if (!created_) return;
+  std::error_code failure;
+  for (const auto& entry : fs::directory_iterator(folder_, failure)) {
+    const std::string name = entry.path().filename().string();
+    if (name != "lock" && name != "run.json" && name != "recipe.toml") return;
+  }
+  for (const char* name : {"recipe.toml", "run.json", "lock"}) fs::remove(folder_ / name, failure);
+  if (made_folder_) fs::remove(folder_, failure);
 }
 
 void RunDirectory::set_data_hash(std::uint64_t hash) {
@@ -198,7 +214,10 @@ RunDirectory::~RunDirectory() {
 }
 
 RunDirectory::RunDirectory(RunDirectory&& other) noexcept
-    : folder_(std::move(other.folder_)), lock_(std::exchange(other.lock_, -1)) {}
+    : folder_(std::move(other.folder_)),
+      lock_(std::exchange(other.lock_, -1)),
+      created_(std::exchange(other.created_, false)),
+      made_folder_(other.made_folder_) {}
 
 void RunDirectory::append_line(const std::string& line) {
   const fs::path file = folder_ / "metrics.jsonl";

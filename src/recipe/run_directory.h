@@ -37,6 +37,10 @@ class RunDirectory {
   RunDirectory& operator=(const RunDirectory&) = delete;
   RunDirectory& operator=(RunDirectory&&) = delete;
 
+  /// For a run that failed before it did anything: removes the folder when it holds nothing but what create() put
+  /// there. Folders that were there before stay, empty. Does nothing behind resume().
+  void remove_unused();
+
   /// Records the hash of the training set in run.json. Throws nnq::Error when the run was begun with other data.
   void set_data_hash(std::uint64_t hash);
 
@@ -59,7 +63,8 @@ class RunDirectory {
   void append_line(const std::string& line);
 
   std::filesystem::path folder_;
-  int lock_ = -1;  // descriptor that holds the folder's lock
+  int lock_ = -1;                               // descriptor that holds the folder's lock
+  bool created_ = false, made_folder_ = false;  // the run, and the folder it lies in, are this object's work
 };
 
 /// The first key in which two canonical recipe texts differ ("stage.0.epochs"), or "" when they say the same.

@@ -75,6 +75,7 @@ RunResult run_recipe(const Recipe& recipe, const std::filesystem::path& folder, 
   } catch (...) {
     result.seconds = seconds();
     store.finish_run(state.run_id, outcome_of(result, "failed"));
+    directory.remove_unused();
     throw;
   }
   result.interrupted = state.interrupted;

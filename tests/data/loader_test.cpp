@@ -166,6 +166,20 @@ TEST(Loader, ShiftAndFlipAreExactCrops) {
   EXPECT_EQ(drawn.size(), 18u);
 }
 
+TEST(Loader, SeedAndEpochMakeDifferentAugmentations) {
+  const Samples samples = numbered(24, 1, 6, 6);
+  const auto images = [&](std::uint64_t seed, std::int64_t number) {
+    BatchLoader::Options options = everything(seed);
+    options.shuffle = false;
+    options.batch = 24;
+    BatchLoader loader(samples, {}, options);
+    return epoch(loader, number)[0].images;
+  };
+  EXPECT_NE(images(1, 2), images(2, 1));
+  EXPECT_NE(images(1, 1), images(2, 2));
+  EXPECT_EQ(images(1, 2), images(1, 2));
+}
+
 TEST(Loader, AugmentationOfASampleDoesNotDependOnTheBatchSize) {
   const Samples samples = numbered(24, 1, 4, 4);
   BatchLoader::Options small = everything(8), large = everything(8);

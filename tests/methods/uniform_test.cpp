@@ -108,6 +108,23 @@ TEST(Uniform, LearnedStepHasThePublishedGradient) {  // arXiv:1902.08153, equati
   EXPECT_NEAR(entry.tensor->grad().item<double>(), slopes / std::sqrt(5.0 * 3), 1e-6);
 }
 
+TEST(Uniform, AStepPushedBelowZeroComesBack) {
+  const auto x = uniform(Role::activation, 2, {{"signed", std::int64_t{0}}, {"calibration", "minmax"}});
+  x->calibrate(at::tensor({0.0f, 3.0f}));
+  x->finish_calibration();
+  at::Tensor& step = *x->state().at(0).tensor;
+  step = at::full({1}, -0.5f).set_requires_grad(true);
+  const at::Tensor values = at::tensor({0.5f, 1.5f, 2.5f, 3.0f}).reshape({1, 4});
+  for (int i = 0; i < 100; ++i) {
+    at::Tensor& now = *x->state().at(0).tensor;
+    (x->forward(values, true) - values).square().sum().backward();
+    const at::Tensor next = now.detach() - now.grad() * 0.01;
+    now = next.detach().set_requires_grad(true);
+  }
+  EXPECT_GT(x->state().at(0).tensor->item<float>(), 0.5f);  // 1 is best
+  EXPECT_LT(x->state().at(0).tensor->item<float>(), 1.5f);
+}
+
 TEST(Uniform, LearnedStepStartsAtTheMeanMagnitude) {
   const auto w = uniform(Role::weight, 3, {{"init", "lsq"}, {"per_channel", std::int64_t{0}}});
   const Encoding e = w->encode(at::tensor({1.0f, -2.0f, 3.0f, -2.0f}).reshape({2, 2}));

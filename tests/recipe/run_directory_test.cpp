@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
@@ -93,6 +94,43 @@ TEST_F(RunDirectoryTest, KilledBeforeItBeganIsStartedAgain) {
   { RunDirectory::create("mine", sample()); }
   fs::remove("mine/recipe.toml");  // written last
   EXPECT_EQ(refusal([] { RunDirectory::create("mine", sample()); }), "accepted");
+}
+
+TEST_F(RunDirectoryTest, ARunThatDidNothingLeavesNothing) {
+  {
+    RunDirectory run = RunDirectory::create({}, sample());
+    EXPECT_TRUE(fs::exists("runs/little-1/recipe.toml"));
+    run.remove_unused();
+  }
+  EXPECT_FALSE(fs::exists("runs/little-1"));
+  fs::create_directory("mine");  // the user's own folder stays
+  RunDirectory::create("mine", sample()).remove_unused();
+  EXPECT_TRUE(fs::is_directory("mine"));
+  EXPECT_TRUE(fs::is_empty("mine"));
+  {
+    RunDirectory run = RunDirectory::create("begun", sample());
+    run.add_epoch(0, epoch(1));
+    run.remove_unused();
+  }
+  EXPECT_TRUE(fs::exists("begun/recipe.toml"));
+  fs::remove("begun/metrics.jsonl");
+  RunDirectory::resume("begun", sample()).remove_unused();
+  EXPECT_TRUE(fs::exists("begun/recipe.toml"));
+}
+
+TEST_F(RunDirectoryTest, TemporariesOfDeadProcessesGoOthersStay) {
+  RunDirectory::create("mine", sample());
+  const std::string dead = std::to_string((1 << 22) + 1);  // beyond Linux' largest process number
+  fs::create_directory("mine/stage-1");
+  const std::vector<fs::path> stale = {"mine/.model.nnq." + dead + ".0",
+                                       "mine/stage-1/.checkpoint.onnx." + dead + ".12"};
+  const std::vector<fs::path> others = {"mine/.model.nnq." + std::to_string(getpid()) + ".0", "mine/model.nnq",
+                                        "mine/.hidden", "mine/.version.1.x", "mine/name." + dead + ".0"};
+  for (const auto* list : {&stale, &others})
+    for (const fs::path& file : *list) std::ofstream(file) << "x";
+  RunDirectory::resume("mine", sample());
+  for (const fs::path& file : stale) EXPECT_FALSE(fs::exists(file)) << file;
+  for (const fs::path& file : others) EXPECT_TRUE(fs::exists(file)) << file;
 }
 
 TEST_F(RunDirectoryTest, ManyAtOnceGetFoldersOfTheirOwn) {

@@ -209,8 +209,9 @@ class Uniform final : public train::Quantizer {
   bool weight() const { return context_.role == train::Role::weight; }
   int top_code() const { return (1 << context_.bits) - 1; }
   std::int64_t groups(const at::Tensor& w) const { return groups_of(w, per_channel_, context_.channel_axis); }
-  /// Training may push a step to zero or below; it acts as this least one.
-  at::Tensor scale() const { return scale_.clamp_min(1e-30); }
+  /// Training may push a step to zero or below; it acts as this least one. The gradient passes straight through: the
+  /// clamp's own is 0 there, and a step that once fell below would never return.
+  at::Tensor scale() const { return train::straight_through(scale_, scale_.detach().clamp_min(1e-30)); }
   double low() const { return affine_ ? -static_cast<double>(zero_point_.item<float>()) : range_.low; }
   double high() const { return affine_ ? low() + top_code() : range_.high; }
   /// The paper's gradient scale: 1 / sqrt(features of a sample * largest code).
