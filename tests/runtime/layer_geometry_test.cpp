@@ -29,6 +29,9 @@ std::vector<Precision> precisions() {
       signed_eight{.min = -128, .max = 127, .bits = 8};
   return {{"W1A1", 1, -1, {2}, sign},
           {"W1A2", 1, -1, {2}, two},
+          {"W1A3", 1, -1, {2}, {.min = 0, .max = 7, .bits = 3}},
+          {"W1A4", 1, -1, {2}, four},
+          {"W1SignedA4", 1, -1, {2}, {.min = -8, .max = 7, .bits = 4}},
           {"W2A2", 2, -2, {1, 2}, two},
           {"TernaryA2", 2, -1, {1, 1}, signed_two},
           {"TernaryA1", 2, -1, {1, 1}, sign},

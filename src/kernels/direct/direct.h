@@ -47,9 +47,9 @@ struct DirectCall {
 };
 
 using DirectKernel = void (*)(const DirectCall& call) noexcept;
-/// Packs `count` codes 0 .. 3, one a byte, four to a byte, the first in the lowest bits; zeros up to a multiple of 8
-/// codes.
-using PackCodes = void (*)(const std::uint8_t* codes, std::uint8_t* packed, std::int64_t count) noexcept;
+/// Packs two bits, (code >> shift) & 3, of each of `count` bytes, four to a byte, the first in the lowest bits; zeros
+/// up to a multiple of 8 codes.
+using PackCodes = void (*)(const std::uint8_t* codes, std::uint8_t* packed, std::int64_t count, int shift) noexcept;
 
 /// One instruction set's kernels. A null kernel: there is none that beats the others of its row.
 struct DirectKernels {
@@ -77,14 +77,14 @@ namespace portable {
 void direct_int8(const DirectCall& call) noexcept;
 void direct_binary(const DirectCall& call) noexcept;
 void direct_lookup(const DirectCall& call) noexcept;
-void pack_codes(const std::uint8_t* codes, std::uint8_t* packed, std::int64_t count) noexcept;
+void pack_codes(const std::uint8_t* codes, std::uint8_t* packed, std::int64_t count, int shift) noexcept;
 }  // namespace portable
 #if defined(__x86_64__)
 namespace avx2 {
 void direct_int8(const DirectCall& call) noexcept;
 void direct_narrow(const DirectCall& call) noexcept;
 void direct_lookup(const DirectCall& call) noexcept;
-void pack_codes(const std::uint8_t* codes, std::uint8_t* packed, std::int64_t count) noexcept;
+void pack_codes(const std::uint8_t* codes, std::uint8_t* packed, std::int64_t count, int shift) noexcept;
 }  // namespace avx2
 namespace avx512 {
 void direct_int8(const DirectCall& call) noexcept;

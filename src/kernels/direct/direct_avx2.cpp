@@ -245,10 +245,12 @@ void direct_lookup(const DirectCall& call) noexcept {
     lookup<2>(call);
 }
 
-void pack_codes(const std::uint8_t* codes, std::uint8_t* packed, std::int64_t count) noexcept {
+void pack_codes(const std::uint8_t* codes, std::uint8_t* packed, std::int64_t count, int shift) noexcept {
   std::int64_t i = 0;
   for (; i + 32 <= count; i += 32, packed += 8) {
-    const __m256i pairs = _mm256_maddubs_epi16(load(codes + i), _mm256_set1_epi16(0x0401));
+    const __m256i pairs = _mm256_maddubs_epi16(
+        _mm256_and_si256(_mm256_srl_epi16(load(codes + i), _mm_cvtsi32_si128(shift)), _mm256_set1_epi8(3)),
+        _mm256_set1_epi16(0x0401));
     const __m256i bytes = _mm256_madd_epi16(pairs, _mm256_set1_epi32(0x00100001));
     const __m256i packs =
         _mm256_shuffle_epi8(bytes, _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4,
@@ -258,7 +260,7 @@ void pack_codes(const std::uint8_t* codes, std::uint8_t* packed, std::int64_t co
     const std::uint64_t both = low | high << 32;
     __builtin_memcpy(packed, &both, 8);
   }
-  if (i < count) portable::pack_codes(codes + i, packed, count - i);
+  if (i < count) portable::pack_codes(codes + i, packed, count - i, shift);
 }
 
 }  // namespace nnq::avx2

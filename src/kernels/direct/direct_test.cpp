@@ -222,11 +222,12 @@ TEST(Direct, PackingOfTwoBitCodes) {
   for (const DirectKernels& kernels : rows_of(direct_table)) {
     for (std::int64_t count = 1; count < 150; ++count) {
       Guarded<std::uint8_t> codes(sz(count)), packed(sz((count + 7) / 8 * 2));
-      for (std::int64_t i = 0; i < count; ++i) codes[i] = static_cast<std::uint8_t>(random.below(4));
+      for (std::int64_t i = 0; i < count; ++i) codes[i] = static_cast<std::uint8_t>(random.next());
       for (std::int64_t i = 0; i < packed.size(); ++i) packed[i] = 0xff;
-      kernels.pack(codes.data(), packed.data(), count);
+      const int shift = static_cast<int>(random.below(4)) * 2;
+      kernels.pack(codes.data(), packed.data(), count, shift);
       for (std::int64_t i = 0; i < packed.size() * 4; ++i)
-        ASSERT_EQ(packed[i / 4] >> (i % 4 * 2) & 3, i < count ? codes[i] : 0) << count << " at " << i;
+        ASSERT_EQ(packed[i / 4] >> (i % 4 * 2) & 3, i < count ? codes[i] >> shift & 3 : 0) << count << " at " << i;
     }
   }
 }

@@ -42,40 +42,47 @@ void Thresholds::make(std::int64_t channel_count, std::int32_t level_count, cons
 namespace portable {
 namespace {
 
-std::int32_t passed(const Thresholds& t, std::int32_t sum, std::int64_t c) {
-  const std::int32_t turned = t.turn[static_cast<std::size_t>(c)] != 0 ? -sum : sum;
-  const std::int32_t* limit = t.limits.data() + c / epilogue_block * t.levels * epilogue_block + c % epilogue_block;
-  std::int32_t count = 0;
-  for (std::int32_t l = 0; l < t.levels; ++l) count += turned > limit[l * epilogue_block] ? 1 : 0;
-  return count;
+/// Calls f(levels passed by each of a block's channels, position, first channel, channels) for every block.
+template <class F>
+void blocks(const ThresholdCall& call, F&& f) {
+  const Thresholds& t = *call.thresholds;
+  for (std::int64_t i = 0; i < call.count; ++i) {
+    for (std::int64_t c = 0; c < t.channels; c += epilogue_block) {
+      const std::int64_t n = std::min(epilogue_block, t.channels - c);
+      const std::int32_t *sums = call.sums + i * call.stride + c, *turn = t.turn.data() + c;
+      std::int32_t turned[epilogue_block] = {}, count[epilogue_block] = {};
+      for (std::int64_t k = 0; k < n; ++k) turned[k] = sums[k];
+      for (std::int64_t k = 0; k < epilogue_block; ++k) turned[k] = (turned[k] ^ turn[k]) - turn[k];
+      const std::int32_t* limit = t.limits.data() + c * t.levels;
+      for (std::int32_t l = 0; l < t.levels; ++l, limit += epilogue_block) {
+        for (std::int64_t k = 0; k < epilogue_block; ++k) count[k] += turned[k] > limit[k] ? 1 : 0;
+      }
+      f(count, i, c, n);
+    }
+  }
 }
 
 }  // namespace
 
 void threshold_codes(const ThresholdCall& call) noexcept {
   const Thresholds& t = *call.thresholds;
-  for (std::int64_t i = 0; i < call.count; ++i) {
-    auto* out = static_cast<std::uint8_t*>(call.out) + i * t.channels;
-    for (std::int64_t c = 0; c < t.channels; ++c)
-      out[c] = static_cast<std::uint8_t>(t.start[static_cast<std::size_t>(c)] +
-                                         t.step * passed(t, call.sums[i * call.stride + c], c));
-  }
+  blocks(call, [&](const std::int32_t* count, std::int64_t i, std::int64_t c, std::int64_t n) {
+    std::uint8_t* out = static_cast<std::uint8_t*>(call.out) + i * t.channels + c;
+    for (std::int64_t k = 0; k < n; ++k)
+      out[k] = static_cast<std::uint8_t>(t.start[static_cast<std::size_t>(c + k)] + t.step * count[k]);
+  });
 }
 
 void threshold_bits(const ThresholdCall& call) noexcept {
   const Thresholds& t = *call.thresholds;
   const std::int64_t words = (t.channels + 31) / 32;
-  for (std::int64_t i = 0; i < call.count; ++i) {
-    auto* out = static_cast<std::uint32_t*>(call.out) + i * words;
-    for (std::int64_t w = 0; w < words; ++w) {
-      std::uint32_t word = 0;
-      for (std::int64_t c = w * 32; c < std::min(t.channels, w * 32 + 32); ++c) {
-        const bool one = t.start[static_cast<std::size_t>(c)] != 0 || passed(t, call.sums[i * call.stride + c], c) != 0;
-        word |= (one ? 1u : 0u) << (c - w * 32);
-      }
-      out[w] = word;
-    }
-  }
+  blocks(call, [&](const std::int32_t* count, std::int64_t i, std::int64_t c, std::int64_t n) {
+    std::uint32_t bits = 0;
+    for (std::int64_t k = 0; k < n; ++k)
+      bits |= (t.start[static_cast<std::size_t>(c + k)] != 0 || count[k] != 0 ? 1u : 0u) << k;
+    std::uint32_t* word = static_cast<std::uint32_t*>(call.out) + i * words + c / 32;
+    *word = c % 32 == 0 ? bits : *word | bits << 16;
+  });
 }
 
 void real_epilogue(const RealCall& call) noexcept { real_loops(call); }

@@ -78,6 +78,7 @@ class DirectLayer final : public PreparedStep {
       fill_rows(geometry_, input_, starts_, scratch, first, count, g, g * group_columns, rows);
       call.sums = sums + g * group_columns;
       call.panels = weights_.data() + g * group_bytes_;
+      if (choice_.form == LayerInput::Form::split) add_high_bits(call, rows);
       choice_.kernel(call);
     }
     // Groups are padded to whole panels: close the gaps.
@@ -87,6 +88,18 @@ class DirectLayer final : public PreparedStep {
         std::memmove(row + g * group_out_, row + g * group_columns, static_cast<std::size_t>(group_out_) * 4);
     }
     epilogue_.write(sums, stride_, first, count);
+  }
+
+  /// Four times the sums of the codes' high two bits; the low bits' sums then start from these.
+  void add_high_bits(const DirectCall& call, DirectRow* rows) const {
+    LookupTables shifted = lookup_;
+    shifted.shift = 2;
+    DirectCall high = call;
+    high.lookup = &shifted;
+    for (std::int64_t r = 0; r < call.row_count; ++r) rows[r].data += input_.high_bits();
+    choice_.kernel(high);
+    for (std::int64_t r = 0; r < call.row_count; ++r)
+      rows[r] = {rows[r].data - input_.high_bits(), call.sums + r * call.stride};
   }
 
   void choose_narrow() {
@@ -182,7 +195,8 @@ class DirectLayer final : public PreparedStep {
       std::fill(base.begin(), base.end(), static_cast<std::int32_t>(-used - 2 * (total * 4 - used)));
     } else {
       const std::int32_t lowest = fill_tables(weights, largest);
-      for (std::int32_t& b : base) b += static_cast<std::int32_t>(total) * lowest;
+      const std::int32_t times = choice_.form == LayerInput::Form::split ? 1 + 4 : 1;
+      for (std::int32_t& b : base) b += static_cast<std::int32_t>(total) * lowest * times;
     }
     lookup_.tables = tables_.data();
     lookup_.lookups = lookups;
@@ -250,20 +264,22 @@ Choice choose_bytes(const PlanContext& plan, const Step& step, const LayerWeight
   const std::int64_t out = step.out_channels;
   if (kernels.lookup != nullptr) {
     std::string why;
-    if (largest > 3)
-      why = "activations have more than 2 bits";
+    // Two passes for codes of more than 2 bits: 1.3x int8_maddubs, but no more than VNNI.
+    const std::int32_t most = bits == 1 && kernels.isa == Isa::avx2 ? 15 : 3;
+    if (largest > most)
+      why = std::string("activations have more than ") + (most > 3 ? "4" : "2") + " bits";
     else if (weights.levels.size() > 4)
       why = "weights have more than 4 levels";
     else if (step.groups > 1)
       why = "grouped convolution";
     else if (!fits_lookup(weights))
       why = "weight levels too far apart for entries of a byte";
-    else if (bits == 2 && out % lookup_panel != 0 && out % lookup_panel <= 16 && out < 64)
+    else if ((bits == 2 || largest > 3) && out % lookup_panel != 0 && out % lookup_panel <= 16 && out < 64)
       why = "too few output channels: half of its vectors would be empty";
     if (why.empty()) {
-      choice.form = LayerInput::Form::packed;
+      choice.form = largest > 3 ? LayerInput::Form::split : LayerInput::Form::packed;
       choice.kernel = kernels.lookup;
-      choice.name = std::string(bits == 1 ? "w1a2_" : "w2a2_") + kernels.lookup_name;
+      choice.name = std::string(bits == 2 ? "w2a2_" : largest > 3 ? "w1a4_" : "w1a2_") + kernels.lookup_name;
       choice.unit = 2;
       choice.panel = lookup_panel;
       choice.weight_bits = bits;
@@ -273,7 +289,9 @@ Choice choose_bytes(const PlanContext& plan, const Step& step, const LayerWeight
     }
   }
   if (choice.lookups == 0) choice.narrow = kernels.narrow, choice.narrow_name = kernels.narrow_name;
-  const std::int32_t top = choice.form == LayerInput::Form::packed ? 3 : 255;
+  const std::int32_t top = choice.form == LayerInput::Form::packed  ? 3
+                           : choice.form == LayerInput::Form::split ? 15
+                                                                    : 255;
   if (border >= 0 && border <= top)
     choice.border = static_cast<std::uint8_t>(border);
   else

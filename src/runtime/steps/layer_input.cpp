@@ -34,23 +34,23 @@ LayerInput::LayerInput(const LayerGeometry& geometry, const Slot& in, Form form,
                        std::uint8_t border, PackCodes pack)
     : g_(geometry), in_(in), form_(form), pack_(pack), border_(border) {
   const Window& w = g_.window;
-  pixel_ = form == Form::bytes ? g_.in_c : form == Form::words ? (g_.in_c + 31) / 32 * 4 : (g_.in_c + 7) / 8 * 2;
-  tap_bytes_ = pixel_ / groups;
-  merged_ = groups == 1 && w.dilation_w == 1;
+  pixel_ = form == Form::bytes    ? g_.in_c
+           : form == Form::words  ? (g_.in_c + 31) / 32 * 4
+           : form == Form::packed ? (g_.in_c + 7) / 8 * 2
+                                  : (g_.in_c + 7) / 8 * 4;
+  tap_bytes_ = form == Form::split ? pixel_ / 2 : pixel_ / groups;
+  merged_ = groups == 1 && w.dilation_w == 1 && form != Form::split;
   const std::int64_t used = merged_ ? w.kernel_w * tap_bytes_ : tap_bytes_;
   run_bytes_ = round_up(used, unit);
   // Reading over the end of a run is harmless (those weights are zero), but not over the end of the image.
-  copied_ = form == Form::packed || g_.has_border() || run_bytes_ != used;
+  copied_ = packs() || g_.has_border() || run_bytes_ != used;
   height_ = copied_ ? (g_.out_h - 1) * w.stride_h + (w.kernel_h - 1) * w.dilation_h + 1 : g_.in_h;
   width_ = copied_ ? (g_.out_w - 1) * w.stride_w + (w.kernel_w - 1) * w.dilation_w + 1 : g_.in_w;
   images_bytes_ = g_.n * height_ * width_ * pixel_;
   border_pixel_.assign(static_cast<std::size_t>(pixel_), border);
-  if (form == Form::packed) {
-    std::fill(border_pixel_.begin(), border_pixel_.end(), std::uint8_t{0});
-    for (std::int64_t c = 0; c < g_.in_c; ++c) {
-      std::uint8_t& byte = border_pixel_[static_cast<std::size_t>(c / 4)];
-      byte = static_cast<std::uint8_t>(byte | border << (c % 4 * 2));
-    }
+  if (packs()) {
+    const std::vector<std::uint8_t> codes(static_cast<std::size_t>(g_.in_c), border);
+    copy_row(codes.data(), border_pixel_.data(), 1);
   }
   for (std::int64_t ky = 0; ky < w.kernel_h; ++ky) {
     for (std::int64_t kx = 0; kx < (merged_ ? 1 : w.kernel_w); ++kx) {
@@ -68,7 +68,7 @@ std::int64_t LayerInput::place(std::int64_t tap, std::int64_t byte) const {
 void LayerInput::prepare(ThreadPool& pool, std::byte* scratch) const {
   if (!copied_) return;
   const std::int64_t left = std::min(g_.window.pad_left, width_), middle = std::min(g_.in_w, width_ - left),
-                     in_pixel = form_ == Form::packed ? g_.in_c : pixel_, rows = g_.n * height_,
+                     in_pixel = packs() ? g_.in_c : pixel_, rows = g_.n * height_,
                      each = std::max<std::int64_t>(8, rows / (pool.threads() * 2));
   auto* const copy = reinterpret_cast<std::uint8_t*>(scratch);
   pool.parallel((rows + each - 1) / each, [&](std::int64_t part) {
@@ -87,17 +87,20 @@ void LayerInput::prepare(ThreadPool& pool, std::byte* scratch) const {
 }
 
 void LayerInput::copy_row(const std::uint8_t* from, std::uint8_t* to, std::int64_t pixels) const {
-  if (form_ != Form::packed) {
+  if (!packs()) {
     std::memcpy(to, from, static_cast<std::size_t>(pixels * pixel_));
-  } else if (g_.in_c % 8 == 0) {
-    pack_(from, to, pixels * g_.in_c);
+  } else if (form_ == Form::packed && g_.in_c % 8 == 0) {
+    pack_(from, to, pixels * g_.in_c, 0);
   } else {
-    for (std::int64_t p = 0; p < pixels; ++p) pack_(from + p * g_.in_c, to + p * pixel_, g_.in_c);
+    for (std::int64_t p = 0; p < pixels; ++p) {
+      pack_(from + p * g_.in_c, to + p * pixel_, g_.in_c, 0);
+      if (form_ == Form::split) pack_(from + p * g_.in_c, to + p * pixel_ + high_bits(), g_.in_c, 2);
+    }
   }
 }
 
 void LayerInput::fill_border(std::uint8_t* to, std::int64_t pixels) const {
-  if (form_ != Form::packed) {
+  if (!packs()) {
     std::memset(to, border_, static_cast<std::size_t>(pixels * pixel_));
     return;
   }

@@ -36,8 +36,9 @@ class LayerInput {
     bytes,   // a code a byte
     words,   // sign bits in 32-bit words
     packed,  // four 2-bit codes a byte, channels padded with code 0 to a multiple of 8
+    split,   // codes 0 .. 15 as packed: first the low two bits of all channels of a position, then the high two
   };
-  /// unit: bytes of one kernel step. border: the byte under the window outside the image (packed: the code).
+  /// unit: bytes of one kernel step. border: the byte under the window outside the image (packed, split: the code).
   LayerInput(const LayerGeometry& geometry, const Slot& in, Form form, std::int64_t groups, std::int64_t unit,
              std::uint8_t border, PackCodes pack);
 
@@ -56,12 +57,13 @@ class LayerInput {
 
   const std::vector<std::int64_t>& offsets() const { return offsets_; }
   std::int64_t steps() const { return static_cast<std::int64_t>(offsets_.size()); }
-  /// Bytes of one tap of one group.
-  std::int64_t tap_bytes() const { return tap_bytes_; }
+  /// split: distance of a row's high bits from its low bits.
+  std::int64_t high_bits() const { return pixel_ / 2; }
   /// Number of byte `byte` of a tap in the order the kernel reads them: unit * step + place in the unit.
   std::int64_t place(std::int64_t tap, std::int64_t byte) const;
 
  private:
+  bool packs() const { return form_ == Form::packed || form_ == Form::split; }
   void copy_row(const std::uint8_t* from, std::uint8_t* to, std::int64_t pixels) const;
   void fill_border(std::uint8_t* to, std::int64_t pixels) const;
 
