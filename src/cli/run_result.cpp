@@ -34,9 +34,11 @@ int show_result(const RunResult& result, bool json, nlohmann::ordered_json& docu
              result.packed.empty() ? result.model.string() : result.packed.string()});
   fmt::print("{}", table.text());
   if (has_float && result.bytes > 0) {
-    fmt::print("\n{:.1f}x smaller, {} changed by {:+.2f} points, {:.0f} s\n",
-               static_cast<double>(result.float_bytes) / static_cast<double>(result.bytes), result.metric,
-               result.value - result.float_value, result.seconds);
+    const bool relative = result.metric == "perplexity";
+    const double change = relative ? 100 * (result.value / result.float_value - 1) : result.value - result.float_value;
+    fmt::print("\n{:.1f}x smaller, {} changed by {:+.2f} {}, {:.0f} s\n",
+               static_cast<double>(result.float_bytes) / static_cast<double>(result.bytes), result.metric, change,
+               relative ? "%" : "points", result.seconds);
   }
   if (!result.met) fmt::print("\nthe stated requirement was NOT met; the best result is in {}\n", result.run);
   fmt::print("next: nnq inspect {}\n", result.packed.empty() ? result.model.string() : result.packed.string());
