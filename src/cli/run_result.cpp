@@ -36,8 +36,11 @@ int show_result(const RunResult& result, bool json, nlohmann::ordered_json& docu
              result.packed.empty() ? result.model.string() : result.packed.string()});
   fmt::print("{}", table.text());
   if (has_float && result.bytes > 0) {
-    const std::string change =
-        measured ? fmt::format("{} changed by {:+.2f} points, ", result.metric, result.value - result.float_value) : "";
+    std::string change;
+    if (measured && result.metric == "perplexity")
+      change = fmt::format("{} changed by {:+.2f} %, ", result.metric, 100 * (result.value / result.float_value - 1));
+    else if (measured)
+      change = fmt::format("{} changed by {:+.2f} points, ", result.metric, result.value - result.float_value);
     fmt::print("\n{:.1f}x smaller, {}{:.0f} s\n",
                static_cast<double>(result.float_bytes) / static_cast<double>(result.bytes), change, result.seconds);
   }
