@@ -17,7 +17,8 @@ class Placer {
   Placer(Graph graph, const PlacementOptions& options) : graph_(std::move(graph)), options_(options) {}
 
   Graph run() && {
-    const std::map<std::string, LayerRule> rules = resolve_rules(graph_, options_.rules);
+    rules_ = resolve_rules(graph_, options_.rules);
+    const std::map<std::string, LayerRule>& rules = rules_;
     types_ = infer_types(graph_);
     std::vector<std::string> names;
     for (const std::size_t layer : layers_of(graph_))
@@ -86,10 +87,17 @@ class Placer {
   void place_weight(const std::string& layer, std::size_t input, const std::string& stem, const QuantizerSpec& spec) {
     const std::string weight = node(layer).inputs[input];
     if (graph_.initializer(weight) == nullptr) return;  // has its quantizer
-    const auto [reader, slot] = put_rows_first(graph_, layer, input);
+    const auto [reader, slot] = keeps_columns(layer) ? std::pair{layer, input} : put_rows_first(graph_, layer, input);
     const std::string key = key_of(weight, spec);
     if (!made_.contains(key)) made_[key] = add_quantizer(stem, weight, spec, "weight", true);
     node(reader).inputs[slot] = node(made_[key]).outputs[0];
+  }
+
+  /// A MatMul whose input may become codes keeps its [K, N] weight: integer layers take it as it is.
+  bool keeps_columns(const std::string& layer) {
+    if (!node(layer).is("MatMul")) return false;
+    const Node* made = producer(origin(node(layer).inputs[0]));
+    return !rules_.at(layer).activations.method.empty() && (made == nullptr || !is_recurrent(*made));
   }
 
   /// The state of a recurrent layer is quantized inside it, at every step (docs/quantized-graph.md).
@@ -242,6 +250,7 @@ class Placer {
   Graph graph_;
   const PlacementOptions& options_;
   std::map<std::string, ValueType> types_;
+  std::map<std::string, LayerRule> rules_;  // by layer
   std::set<std::string> non_negative_;
   std::map<std::string, std::string> made_;  // key_of -> quantizer node
 };

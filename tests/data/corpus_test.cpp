@@ -81,9 +81,11 @@ TEST_F(Corpora, AVocabularyKeepsTheMostFrequentWords) {
 TEST_F(Corpora, WordsOfOtherSplitsAreUnknown) {
   std::string text;
   for (int i = 0; i < 19; ++i) text += "a ";
-  const std::string spec = "text:" + write("t", text + "b").string();  // 21 tokens with <eos>, b in the test split
+  const std::string spec =
+      "text:" + write("t", text + "b").string();  // 21 tokens with <eos>; b is validation, <eos> test
   EXPECT_EQ(load_text(spec, Split::train).vocabulary, (Words{"a", "<unk>"}));
-  EXPECT_EQ(load_text(spec, Split::test).tokens, (Tokens{1, 1}));
+  EXPECT_EQ(load_text(spec, Split::validation).tokens, (Tokens{1}));
+  EXPECT_EQ(load_text(spec, Split::test).tokens, (Tokens{1}));
 }
 
 TEST_F(Corpora, ShortTextsAndUnknownCorporaAreRefused) {
