@@ -3,9 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "cli/command.h"
 #include "nnq/lower.h"
 #include "nnq/onnx.h"
+#include "nnq/program.h"
 #include "nnq/recurrent.h"
 #include "nnq/zoo.h"
 
