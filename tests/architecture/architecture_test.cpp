@@ -20,13 +20,31 @@ const std::map<std::string, int> floors = {{"core", 10},  {"pack", 11},    {"ops
                                            {"train", 50}, {"methods", 60}, {"recipe", 70},   {"cli", 80}};
 
 /// What a public header belongs to, where its name does not say it.
-const std::map<std::string, std::string> header_room = {
-    {"status.h", "core"},   {"error.h", "core"},      {"tensor.h", "core"},      {"version.h", "core"},
-    {"node.h", "ops"},      {"op.h", "ops"},          {"graph.h", "graph"},      {"passes.h", "graph"},
-    {"onnx.h", "onnx"},     {"encoding.h", "pack"},   {"dataset.h", "data"},     {"quantize.h", "quantize"},
-    {"zoo.h", "zoo"},       {"program.h", "runtime"}, {"runtime.h", "runtime"},  {"nnq.h", "runtime"},
-    {"inspect.h", "lower"}, {"lower.h", "lower"},     {"run_store.h", "report"}, {"report.h", "report"}, {"train_api.h", "quantize"},
-    {"robustness.h", "quantize"}};
+const std::map<std::string, std::string> header_room = {{"status.h", "core"},
+                                                        {"error.h", "core"},
+                                                        {"tensor.h", "core"},
+                                                        {"version.h", "core"},
+                                                        {"node.h", "ops"},
+                                                        {"op.h", "ops"},
+                                                        {"graph.h", "graph"},
+                                                        {"passes.h", "graph"},
+                                                        {"onnx.h", "onnx"},
+                                                        {"encoding.h", "pack"},
+                                                        {"dataset.h", "data"},
+                                                        {"quantize.h", "quantize"},
+                                                        {"zoo.h", "zoo"},
+                                                        {"program.h", "runtime"},
+                                                        {"runtime.h", "runtime"},
+                                                        {"nnq.h", "runtime"},
+                                                        {"inspect.h", "lower"},
+                                                        {"lower.h", "lower"},
+                                                        {"run_store.h", "report"},
+                                                        {"report.h", "report"},
+                                                        {"train_api.h", "quantize"},
+                                                        {"robustness.h", "quantize"},
+                                                        {"real_planes.h", "runtime"},
+                                                        {"recurrent.h", "graph"},
+                                                        {"text.h", "data"}};
 
 struct Include {
   fs::path file;

@@ -145,7 +145,6 @@ INSTANTIATE_TEST_SUITE_P(All, Deploy, ::testing::ValuesIn(settings()), [](const 
   const Setting& s = row.param;
   std::string name = s.method + "_w" + std::to_string(s.weights) + "a" + std::to_string(s.activations);
   if (s.adds) name += "_adds";
-  if (!s.of_activations.empty()) name += "_" + s.of_activations;
   for (const auto& [key, value] : s.parameters) name += "_" + key;
   return name;
 });

@@ -24,7 +24,7 @@ Checkpoint example() {
   c.correct = 17;
   c.seen = 40;
   c.best_validation = 200.0 / 3;
-  c.history = {{1, 0.7, 50, 60, 0.1, 3}, {2, 0.1 + 0.2, 51, 200.0 / 3, 0.05, 3.5}};
+  c.history = {{1, 0.7, 50, 60, 0.1, 3, {}}, {2, 0.1 + 0.2, 51, 200.0 / 3, 0.05, 3.5, {}}};
   c.tensors["model/w"] = Tensor::of<float>({2, 3}, {1, -2, 3.5F, 1e-40F, std::nanf(""), 6});
   c.tensors["model/scalar"] = Tensor::scalar<float>(0.5F);
   c.tensors["model/count"] = Tensor::of<std::int64_t>({1}, {1LL << 60});

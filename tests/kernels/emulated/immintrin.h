@@ -46,6 +46,15 @@ inline __mmask16 nnq_emulated_test_epi8_mask(simde__m128i a, simde__m128i b) {
   return static_cast<__mmask16>(mask);
 }
 
+inline simde__m256i nnq_emulated_maskz_cvtepi64_epi32(unsigned char lanes, simde__m512i values) {
+  std::int64_t from[8];
+  std::int32_t value[8];
+  std::memcpy(from, &values, 64);
+  for (int i = 0; i < 8; ++i) value[i] = (lanes >> i & 1) != 0 ? static_cast<std::int32_t>(from[i]) : 0;
+  return simde_mm256_loadu_si256(reinterpret_cast<const simde__m256i*>(value));
+}
+
+#define _mm512_maskz_cvtepi64_epi32 nnq_emulated_maskz_cvtepi64_epi32
 #define _mm512_maskz_loadu_epi32 nnq_emulated_maskz_loadu_epi32
 #define _mm512_maskz_cvtepu8_epi32 nnq_emulated_maskz_cvtepu8_epi32
 #define _mm512_mask_cvtepi32_storeu_epi8 nnq_emulated_mask_cvtepi32_storeu_epi8
