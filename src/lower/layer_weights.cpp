@@ -38,8 +38,9 @@ PackedWeights pack(const LayerWeights& weights) {
   PackedWeights p;
   p.count = static_cast<std::int64_t>(weights.values.size());
   p.nominal_bits = weights.nominal_bits;
-  auto [low, unit, most] = grid_of(weights.values);
-  const std::int32_t high = most * unit;
+  const auto grid = grid_of(weights.values);
+  std::int32_t low = grid.low, unit = grid.unit;
+  const std::int32_t high = grid.high * unit;
   // Unused codes, too, must stand for 8-bit integers: -127 .. 127 is stored from -128 on.
   const auto offset = [&] {
     const std::int32_t beyond = low + unit * ((1 << bits_of(high / unit)) - 1) - 127;

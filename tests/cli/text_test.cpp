@@ -31,7 +31,8 @@ TEST(TextVerbs, DataDescribesACorpus) {
   EXPECT_EQ(document["splits"][0]["count"], 360);
   EXPECT_EQ(document["splits"][0]["vocabulary"], 2);  // squares are 0 or 1 modulo 4
   bool listed = false;
-  for (const auto& set : nnq::test::nnq("data --json").document()["data_sets"])
+  const auto all = nnq::test::nnq("data --json").document();
+  for (const auto& set : all["data_sets"])
     listed = listed || (set["name"] == "ptb" && set["kind"] == "text");
   EXPECT_TRUE(listed);
 }

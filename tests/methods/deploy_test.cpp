@@ -10,11 +10,14 @@
 #include "nnq/error.h"
 #include "quantize/support.h"
 #include "train/executor.h"
+#include "train/train_testing.h"
 
 namespace nnq::train {
 namespace {
 
 using test::Builder;
+using testing::far_apart;
+using testing::integer_valued;
 
 struct Setting {
   std::string method;
@@ -34,23 +37,6 @@ Builder residual_network() {
   x = b.graph.add("Flatten", {b.graph.add("GlobalAveragePool", {x}, {}, "gap")}, {}, "flat");
   b.graph.outputs = {b.gemm("fc", x, 12, 5, false)};
   return b;
-}
-
-/// Every weight and code is an integer: sums are exact whatever their order, so every evaluator has the same bits.
-bool integer_valued(const Graph& graph) {
-  for (const Node& node : graph.nodes) {
-    if (node.is("Levels", kNnqDomain) || node.is("Codebook", kNnqDomain)) return false;
-    if (!node.is("BitPlanes", kNnqDomain)) continue;
-    for (const std::size_t input : {1, 2}) {
-      const at::Tensor scales = to_torch(graph.initializers.at(node.inputs[input]));
-      if (!scales.eq(scales.round()).all().item<bool>()) return false;
-    }
-  }
-  return true;
-}
-
-std::int64_t far_apart(const at::Tensor& got, const at::Tensor& want) {
-  return ((got - want).abs() > 2e-4 * (1 + want.abs())).sum().item<std::int64_t>();
 }
 
 class Deploy : public ::testing::TestWithParam<Setting> {};

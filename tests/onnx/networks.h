@@ -57,6 +57,8 @@ inline Graph frozen_network(const Graph& graph, int weight_bits, int activation_
   if (activation_bits == 1) activations = {"bnn", 1, {}};
   PlacementOptions options;
   options.rules = {{"*", weights, activations, {}}};
+  for (const Node& node : graph.nodes)  // recurrent states are quantized by `alternating` only
+    if (node.op == "LSTM" || node.op == "GRU") options.rules.push_back({node.name, weights, {}, {}});
   return freeze(place_quantizers(graph, options), callbacks());
 }
 

@@ -253,7 +253,12 @@ std::map<std::string, Seed> layer_seeds() {
 Seed seed_of(const Op& op) {
   static const std::map<std::string, Seed> shapes = shape_seeds(), layers = layer_seeds();
   if (const auto it = shapes.find(op.name); it != shapes.end()) return it->second;
-  if (const auto it = layers.find(op.name); it != layers.end()) return it->second;
+  if (const auto it = layers.find(op.name); it != layers.end()) {
+    Seed seed = it->second;
+    if (op.domain == kNnqDomain && (op.name == "GRU" || op.name == "LSTM"))
+      seed.attributes["state_bits"] = std::int64_t{2};
+    return seed;
+  }
   for (DType type : {DType::f32, DType::boolean, DType::u8, DType::i64}) {
     for (std::size_t n = 1; n <= 2; ++n) {
       const std::vector<Tensor> inputs(n, ramp({1, 2, 3}, type));

@@ -27,6 +27,28 @@ inline Tensor random_integers(const Shape& shape, std::mt19937& random, int low,
   return t;
 }
 
+/// Every packed weight and every code is an integer: sums are exact whatever their order, so every evaluator has the
+/// same bits.
+inline bool integer_valued(const Graph& graph) {
+  bool codes = false;
+  for (const Node& node : graph.nodes) {
+    codes = codes || node.is("Quantize", kNnqDomain) || node.is("Sign", kNnqDomain);
+    for (const char* real : {"Levels", "Codebook", "BucketCodebook"})
+      if (node.is(real, kNnqDomain)) return false;
+    if (!node.is("BitPlanes", kNnqDomain)) continue;
+    for (const std::size_t input : {1, 2}) {
+      const at::Tensor scales = to_torch(graph.initializers.at(node.inputs[input]));
+      if (!scales.eq(scales.round()).all().item<bool>()) return false;
+    }
+  }
+  return codes;
+}
+
+/// How many elements differ by more than float sums in another order do.
+inline std::int64_t far_apart(const at::Tensor& got, const at::Tensor& want) {
+  return ((got - want).abs() > 2e-4 * (1 + want.abs())).sum().item<std::int64_t>();
+}
+
 /// A graph written node by node; values are named after their node.
 struct GraphWriter {
   Graph graph;

@@ -18,6 +18,8 @@ Kernel quantize(const Build& build) {
     const float scale = args[1].item<float>();
     const at::Tensor codes = map_floats(
         x, [=](const float* in, float* out, std::int64_t n) { quantize_codes(in, out, n, scale, low, high); });
+    // In training these steps only stand in corrections, which have no gradient (CI-BCNN); attacks look through them.
+    if (args.run.training) return codes;
     return steps_through(args[0], codes, scale, low, high, args.run.surrogate);
   });
 }
