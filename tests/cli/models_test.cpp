@@ -206,6 +206,7 @@ TEST(CliBenchmark, TimesStepsAndKernels) {
   EXPECT_TRUE(has_table(table.out, 4)) << table.out;
   EXPECT_NE(table.out.find("portable"), std::string::npos);
 
+  if (NNQ_SANITIZED) return;  // products of 1024 x 1024 x 1024 take minutes there, and their times mean nothing
   const auto kernels = nnq("benchmark kernels --json", "NNQ_ISA=portable").document();
   ASSERT_FALSE(kernels["kernels"].empty());
   for (const auto& row : kernels["kernels"]) {

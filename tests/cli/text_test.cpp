@@ -32,8 +32,7 @@ TEST(TextVerbs, DataDescribesACorpus) {
   EXPECT_EQ(document["splits"][0]["vocabulary"], 2);  // squares are 0 or 1 modulo 4
   bool listed = false;
   const auto all = nnq::test::nnq("data --json").document();
-  for (const auto& set : all["data_sets"])
-    listed = listed || (set["name"] == "ptb" && set["kind"] == "text");
+  for (const auto& set : all["data_sets"]) listed = listed || (set["name"] == "ptb" && set["kind"] == "text");
   EXPECT_TRUE(listed);
 }
 
