@@ -27,7 +27,11 @@ Status find_bytes(const file::Data* data, Section section, Section& bytes) {
 
 template <class T>
 std::vector<T> list(const flatbuffers::Vector<T>* v) {
-  return v == nullptr ? std::vector<T>() : std::vector<T>(v->begin(), v->end());
+  // Copied byte by byte: the verifier checks the alignment of a list's length, not of its 8-byte elements.
+  std::vector<T> out(v == nullptr ? 0 : v->size());
+  if (!out.empty()) std::memcpy(out.data(), v->Data(), out.size() * sizeof(T));
+  for (T& element : out) element = flatbuffers::EndianScalar(element);
+  return out;
 }
 
 std::string string_of(const flatbuffers::String* s) { return s == nullptr ? std::string() : s->str(); }
@@ -77,9 +81,7 @@ Status read_value(const file::Value& in, ProgramValue& out) {
   out.kind = static_cast<ValueKind>(in.kind());
   NNQ_TRY(read_dtype(in.dtype(), out.type.dtype));
   out.type.ranked = in.ranked();
-  if (in.shape() != nullptr) {
-    for (const std::int64_t size : *in.shape()) out.type.shape.emplace_back(size);
-  }
+  for (const std::int64_t size : list(in.shape())) out.type.shape.emplace_back(size);
   if (const std::vector<std::string> symbols = strings(in.symbols()); !symbols.empty()) {
     NNQ_REQUIRE(symbols.size() == out.type.shape.size(), "value '", out.name,
                 "' names dimensions that it does not have");
