@@ -63,6 +63,12 @@ TEST(Robustness, OneAndPrimesAndNothing) {
   }
 }
 
+TEST(Robustness, AnEmptyBatchOfEndlessImagesEndsAtOnce) {
+  // No element, so no memory stands behind the width: planning must not walk along it.
+  for (const auto& [weights, activations] : {std::pair{1, 1}, {4, 4}})
+    expect_interpreters_bits(images_program(3, 5, weights, activations), {Tensor(DType::f32, {0, 3, 2, 103079215120})});
+}
+
 TEST(Robustness, AHundredThousandChannels) {
   constexpr std::int64_t many = 100000;
   for (const auto& [weights, activations] : {std::pair{1, 1}, {4, 4}}) {

@@ -176,7 +176,9 @@ class DirectLayer final : public PreparedStep {
       std::uint8_t& nibble =
           weights_.data()[(o / lookup_panel * steps + k / 2) * unit_bytes +
                           (k % 2 * lookups + in_byte / per_lookup) * lookup_panel + o % lookup_panel];
-      nibble = static_cast<std::uint8_t>(nibble | weights.level(v) << (in_byte % per_lookup * choice_.weight_bits));
+      // Sign bits are not levels: a layer of nothing but +1 has one level, number 0.
+      const unsigned level = bits ? (v > 0 ? 1u : 0u) : weights.level(v);
+      nibble = static_cast<std::uint8_t>(nibble | level << (in_byte % per_lookup * choice_.weight_bits));
     });
     tables_.assign(static_cast<std::size_t>(256 * lookups * 16));
     const std::int64_t total = steps * 2 * lookups;

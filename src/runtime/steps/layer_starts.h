@@ -17,6 +17,7 @@ class LayerStarts {
   void make(const LayerGeometry& g, const std::vector<std::int32_t>& base, const std::vector<std::int32_t>& tap_sums,
             std::int32_t difference) {
     stride_ = base.size();
+    if (g.positions() == 0) return;  // batch 0: nothing asks, however wide the image
     const std::vector<std::vector<bool>> ys = patterns(g.out_h, g.window.kernel_h, g.in_h, difference, pattern_y_,
                                                        [&](std::int64_t o, std::int64_t k) { return g.in_y(o, k); });
     const std::vector<std::vector<bool>> xs = patterns(g.out_w, g.window.kernel_w, g.in_w, difference, pattern_x_,
