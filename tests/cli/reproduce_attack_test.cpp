@@ -16,7 +16,7 @@ using nnq::test::Folder;
 using nnq::test::Ran;
 using ::testing::HasSubstr;
 
-constexpr const char* recipe = R"(name = "tiny"
+constexpr const char* attack_recipe = R"(name = "tiny"
 data = "npy:images.npy,labels.npy"
 validation = 20
 [model]
@@ -42,7 +42,7 @@ class ReproduceAttack : public testing::Test {
     }
     nnq::save_npy(images, folder_ / "images.npy");
     nnq::save_npy(labels, folder_ / "labels.npy");
-    write("recipes/plain.toml", recipe);
+    write("recipes/plain.toml", attack_recipe);
   }
   void write(const std::string& name, const std::string& text) const { std::ofstream(folder_ / name) << text; }
   Ran run(const std::string& rest) const {

@@ -7,7 +7,7 @@
 namespace nnq {
 namespace {
 
-constexpr float infinity = std::numeric_limits<float>::infinity();
+constexpr float inf = std::numeric_limits<float>::infinity();
 
 bool half_is_nan(std::uint16_t h) { return (h & 0x7c00u) == 0x7c00u && (h & 0x3ffu) != 0; }
 
@@ -31,7 +31,7 @@ TEST(Half, KnownValues) {
   EXPECT_EQ(half_to_float(0x0400), 0x1p-14f);
   EXPECT_EQ(half_to_float(0x0001), 0x1p-24f);
   EXPECT_EQ(half_to_float(0x3555), 0.333251953125f);
-  EXPECT_EQ(half_to_float(0xfc00), -infinity);
+  EXPECT_EQ(half_to_float(0xfc00), -inf);
   EXPECT_TRUE(std::signbit(half_to_float(0x8000)));
 }
 
@@ -42,7 +42,7 @@ TEST(Half, RoundsToNearestEvenBetweenAllNeighbours) {
     const float a = half_to_float(h), b = half_to_float(up), middle = (a + b) / 2;  // exact: 12 bits at most
     ASSERT_EQ(float_to_half(middle), (h & 1) == 0 ? h : up) << h;
     ASSERT_EQ(float_to_half(std::nextafter(middle, 0.0f)), h) << h;
-    ASSERT_EQ(float_to_half(std::nextafter(middle, infinity)), up) << h;
+    ASSERT_EQ(float_to_half(std::nextafter(middle, inf)), up) << h;
     ASSERT_EQ(float_to_half(-middle), 0x8000u | ((h & 1) == 0 ? h : up)) << h;
   }
 }
@@ -51,7 +51,7 @@ TEST(Half, OverflowsToInfinityAtTheMiddleBeyondTheLargest) {
   EXPECT_EQ(float_to_half(65519.996f), 0x7bff);
   EXPECT_EQ(float_to_half(65520.0f), 0x7c00);
   EXPECT_EQ(float_to_half(-1e30f), 0xfc00);
-  EXPECT_EQ(float_to_half(infinity), 0x7c00);
+  EXPECT_EQ(float_to_half(inf), 0x7c00);
   EXPECT_EQ(float_to_half(0x1p-26f), 0);
   EXPECT_EQ(float_to_half(-std::numeric_limits<float>::denorm_min()), 0x8000);
 }
@@ -72,7 +72,7 @@ TEST(BFloat, RoundsToNearestEven) {
   EXPECT_EQ(float_to_bfloat(1.0f + 0x1p-7f + 0x1p-8f), 0x3f82);  // the middle: even above
   EXPECT_EQ(float_to_bfloat(1.0f + 0x1p-8f + 0x1p-20f), 0x3f81);
   EXPECT_EQ(float_to_bfloat(std::numeric_limits<float>::max()), 0x7f80);
-  // A NaN whose bits are all in the lower half must not become an infinity.
+  // A NaN whose bits are all in the lower half must not become an inf.
   EXPECT_TRUE(std::isnan(bfloat_to_float(float_to_bfloat(std::bit_cast<float>(0x7f800001u)))));
 }
 

@@ -22,7 +22,7 @@ std::string idx(const std::vector<std::uint32_t>& dims, const std::string& data)
 
 const std::string pixels = "abcdefghijklmnopqrstuvwx";  // 2 images of 3 x 4
 
-Tensor parse(const std::string& bytes) {
+Tensor parse_idx(const std::string& bytes) {
   return data::parse_idx(std::as_bytes(std::span<const char>(bytes.data(), bytes.size())), "x.idx");
 }
 
@@ -49,35 +49,35 @@ TEST_F(Idx, ReadsPlainAndGzipAlike) {
 TEST_F(Idx, EveryTruncationIsRefusedNamingFileAndOffset) {
   const std::string whole = idx({2, 3, 4}, pixels);
   for (std::size_t size = 0; size < whole.size(); ++size) {
-    const std::string said = refusal([&] { (void)parse(whole.substr(0, size)); });
+    const std::string said = refusal([&] { (void)parse_idx(whole.substr(0, size)); });
     EXPECT_TRUE(holds(said, "x.idx: offset ")) << size;
   }
-  EXPECT_TRUE(holds(refusal([&] { (void)parse(whole + "!"); }), "needs 24 bytes, the file has 25"));
-  EXPECT_EQ(parse(whole).shape(), (Shape{2, 3, 4}));
+  EXPECT_TRUE(holds(refusal([&] { (void)parse_idx(whole + "!"); }), "needs 24 bytes, the file has 25"));
+  EXPECT_EQ(parse_idx(whole).shape(), (Shape{2, 3, 4}));
 }
 
 TEST_F(Idx, WrongMagicTypeAndRankAreToldApart) {
   std::string bytes = idx({2, 3, 4}, pixels);
   bytes[0] = 1;
-  EXPECT_TRUE(holds(refusal([&] { (void)parse(bytes); }), "x.idx: offset 0: expected magic 0x0000, got 0x0100"));
+  EXPECT_TRUE(holds(refusal([&] { (void)parse_idx(bytes); }), "x.idx: offset 0: expected magic 0x0000, got 0x0100"));
   bytes[0] = 0;
   bytes[2] = 0x0d;
-  EXPECT_TRUE(holds(refusal([&] { (void)parse(bytes); }), "x.idx: offset 2: expected element type 0x08"));
+  EXPECT_TRUE(holds(refusal([&] { (void)parse_idx(bytes); }), "x.idx: offset 2: expected element type 0x08"));
   bytes[2] = 8;
   for (const char rank : {'\0', '\5', '\xff'}) {
     bytes[3] = rank;
-    EXPECT_TRUE(holds(refusal([&] { (void)parse(bytes); }), "x.idx: offset 3: expected 1 to 4 dimensions"));
+    EXPECT_TRUE(holds(refusal([&] { (void)parse_idx(bytes); }), "x.idx: offset 3: expected 1 to 4 dimensions"));
   }
 }
 
 // A header that promises more than the file holds is refused before anything of that size is asked for.
 TEST_F(Idx, HugeClaimsAreRefusedWithoutAllocating) {
   EXPECT_TRUE(holds(refusal([&] {
-                      (void)parse(idx({1000000000, 28, 28}, pixels));
+                      (void)parse_idx(idx({1000000000, 28, 28}, pixels));
                     }),
                     "shape [1000000000, 28, 28] needs 784000000000 bytes, the file has 24"));
   constexpr std::uint32_t most = std::numeric_limits<std::uint32_t>::max();
-  EXPECT_TRUE(holds(refusal([&] { (void)parse(idx({most, most, most, most}, pixels)); }), "needs too many bytes"));
+  EXPECT_TRUE(holds(refusal([&] { (void)parse_idx(idx({most, most, most, most}, pixels)); }), "needs too many bytes"));
 }
 
 TEST_F(Idx, ImagesAndLabelsMustAgree) {

@@ -18,11 +18,11 @@ std::string npy(const std::string& header, const std::string& data) {
 std::string header(const std::string& type, const std::string& shape, const char* fortran = "False") {
   return "{'descr': '" + type + "', 'fortran_order': " + fortran + ", 'shape': " + shape + ", }\n";
 }
-Tensor parse(const std::string& bytes) {
+Tensor parse_npy(const std::string& bytes) {
   return load_npy_bytes(std::as_bytes(std::span<const char>(bytes.data(), bytes.size())), "x.npy");
 }
 std::string said(const std::string& bytes) {
-  return refusal([&] { (void)parse(bytes); });
+  return refusal([&] { (void)parse_npy(bytes); });
 }
 
 using Npy = test::FolderTest;
@@ -55,26 +55,26 @@ TEST_F(Npy, WritesWhatNumPyWrites) {
 
 TEST_F(Npy, ReadsHeadersOfOtherWriters) {
   const std::string two("\1\0\2\0", 4);
-  EXPECT_EQ(parse(npy(header("<i2", "(2,)"), two)).to_int64(), (std::vector<std::int64_t>{1, 2}));
-  EXPECT_EQ(parse(npy("{'shape':(2,),'fortran_order':False,'descr':'<i2'}", two)).shape(), (Shape{2}));
-  EXPECT_EQ(parse(npy(header("=i2", "(1, 2)"), two)).shape(), (Shape{1, 2}));
-  EXPECT_EQ(parse(npy(header("|u1", "( 4 , )"), two)).shape(), (Shape{4}));
-  EXPECT_EQ(parse(npy(header("|b1", "(4,)"), two)).to_int64(), (std::vector<std::int64_t>{1, 0, 1, 0}));
+  EXPECT_EQ(parse_npy(npy(header("<i2", "(2,)"), two)).to_int64(), (std::vector<std::int64_t>{1, 2}));
+  EXPECT_EQ(parse_npy(npy("{'shape':(2,),'fortran_order':False,'descr':'<i2'}", two)).shape(), (Shape{2}));
+  EXPECT_EQ(parse_npy(npy(header("=i2", "(1, 2)"), two)).shape(), (Shape{1, 2}));
+  EXPECT_EQ(parse_npy(npy(header("|u1", "( 4 , )"), two)).shape(), (Shape{4}));
+  EXPECT_EQ(parse_npy(npy(header("|b1", "(4,)"), two)).to_int64(), (std::vector<std::int64_t>{1, 0, 1, 0}));
   const std::string text = header("<i2", "(2,)");
   std::string version2("\x93NUMPY\x02\x00", 8);
   version2 += static_cast<char>(text.size());
   version2 += std::string(3, '\0');
-  EXPECT_EQ(parse(version2 + text + two).to_int64(), (std::vector<std::int64_t>{1, 2}));
+  EXPECT_EQ(parse_npy(version2 + text + two).to_int64(), (std::vector<std::int64_t>{1, 2}));
 }
 
 TEST_F(Npy, FortranOrderIsConverted) {
   // [[1, 2, 3], [4, 5, 6]] column by column
-  const Tensor t = parse(npy(header("|u1", "(2, 3)", "True"), "\1\4\2\5\3\6"));
+  const Tensor t = parse_npy(npy(header("|u1", "(2, 3)", "True"), "\1\4\2\5\3\6"));
   EXPECT_EQ(t.to_int64(), (std::vector<std::int64_t>{1, 2, 3, 4, 5, 6}));
   // [2, 2, 2] with value 4i + 2j + k at (i, j, k)
-  const Tensor cube = parse(npy(header("|u1", "(2, 2, 2)", "True"), std::string("\0\4\2\6\1\5\3\7", 8)));
+  const Tensor cube = parse_npy(npy(header("|u1", "(2, 2, 2)", "True"), std::string("\0\4\2\6\1\5\3\7", 8)));
   EXPECT_EQ(cube.to_int64(), (std::vector<std::int64_t>{0, 1, 2, 3, 4, 5, 6, 7}));
-  EXPECT_EQ(parse(npy(header("|u1", "(3,)", "True"), "abc")).as<char>()[2], 'c');
+  EXPECT_EQ(parse_npy(npy(header("|u1", "(3,)", "True"), "abc")).as<char>()[2], 'c');
 }
 
 TEST_F(Npy, EveryTruncationIsRefusedNamingFileAndOffset) {

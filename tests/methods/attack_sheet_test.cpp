@@ -19,7 +19,7 @@ namespace {
 using ::testing::DoubleNear;
 using ::testing::Pointwise;
 
-void expect_near(const at::Tensor& t, const std::vector<double>& wanted, double tolerance = 1e-6) {
+void expect_values(const at::Tensor& t, const std::vector<double>& wanted, double tolerance = 1e-6) {
   const std::vector<double> got = values(t);
   ASSERT_EQ(got.size(), wanted.size());
   for (std::size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], wanted[i], tolerance) << "element " << i;
@@ -27,27 +27,27 @@ void expect_near(const at::Tensor& t, const std::vector<double>& wanted, double 
 
 TEST(AttackSheet, LinearToyByFgsm) {
   LinearToy toy;
-  expect_near(toy.scores(x), {-1.35, 1.55});
-  expect_near(at::softmax(toy.scores(x), 1), {.052154, .947846});
-  expect_near(methods::pixel_gradient(toy, x, y, {}), {.078230, -.156461, -.052154});
+  expect_values(toy.scores(x), {-1.35, 1.55});
+  expect_values(at::softmax(toy.scores(x), 1), {.052154, .947846});
+  expect_values(methods::pixel_gradient(toy, x, y, {}), {.078230, -.156461, -.052154});
   const at::Tensor adversarial = run(toy, "fgsm", .3);
-  expect_near(adversarial, {.5, .6, .2});
-  expect_near(at::softmax(toy.scores(adversarial), 1).select(1, 1), {.777300});
+  expect_values(adversarial, {.5, .6, .2});
+  expect_values(at::softmax(toy.scores(adversarial), 1).select(1, 1), {.777300});
 }
 
 TEST(AttackSheet, CarliniWagnerTerms) {
   LinearToy toy;
   const at::Tensor start = methods::image_in_tanh_space(x, at::zeros_like(x));
-  expect_near(start, {.2, .9, .5}, 5e-7);
-  expect_near(methods::attack_term(toy.scores(x), y, 0), {2.9});
+  expect_values(start, {.2, .9, .5}, 5e-7);
+  expect_values(methods::attack_term(toy.scores(x), y, 0), {2.9});
   const at::Tensor moved = methods::image_in_tanh_space(x, image({.5F, -.5F, -.1F}));
-  expect_near(moved, {.404610, .768030, .450166});
+  expect_values(moved, {.404610, .768030, .450166});
   const at::Tensor distance = (moved - x).square().sum(), f = methods::attack_term(toy.scores(moved), y, 0);
-  expect_near(distance, {.061765});
-  expect_near(f, {2.147340}, 2e-6);
+  expect_values(distance, {.061765});
+  expect_values(f, {2.147340}, 2e-6);
   EXPECT_NEAR(values(distance)[0] + 10 * values(f)[0], 21.535169, 1e-5);
   // kappa: the other class must win by so much.
-  expect_near(methods::attack_term(toy.scores(x), y, 1.5), {4.4});
+  expect_values(methods::attack_term(toy.scores(x), y, 1.5), {4.4});
 }
 
 TEST(AttackSheet, CarliniWagnerFindsANearImageOnTheOtherSide) {
@@ -59,12 +59,12 @@ TEST(AttackSheet, CarliniWagnerFindsANearImageOnTheOtherSide) {
   EXPECT_GE(distance, 2.9 / 3.5 - 1e-4);
   EXPECT_LE(distance, 2.9 / 3.5 * 1.1);
   // What cannot be reached leaves x alone.
-  expect_near(run(toy, "carlini_wagner", 0, {{"max_distance", "0.1"}}) - x, {0, 0, 0}, 0);
+  expect_values(run(toy, "carlini_wagner", 0, {{"max_distance", "0.1"}}) - x, {0, 0, 0}, 0);
 }
 
 TEST(AttackSheet, PixelsZeroAndOneStayFiniteInTanhSpace) {
   const at::Tensor corners = methods::image_in_tanh_space(image({0, 1, .5F}), image({0, 0, 0}));
-  expect_near(corners, {0, 1, .5}, 1e-6);
+  expect_values(corners, {0, 1, .5}, 1e-6);
   const at::Tensor far = methods::image_in_tanh_space(image({0, 1, .5F}), image({50, -50, 1e6F}));
   EXPECT_TRUE(at::isfinite(far).all().item<bool>());
   EXPECT_TRUE(far.ge(0).logical_and(far.le(1)).all().item<bool>());
@@ -74,8 +74,8 @@ TEST(AttackSheet, JacobianAugmentation) {
   LinearToy toy;
   const at::Tensor gradient =
       methods::gradient_of(toy, x, [](const at::Tensor& scores) { return at::softmax(scores, 1).select(1, 1); });
-  expect_near(gradient, {-.074150, .148301, .049434});
-  expect_near(methods::jacobian_points(toy, x, y, .1), {.1, 1.0, .6});
+  expect_values(gradient, {-.074150, .148301, .049434});
+  expect_values(methods::jacobian_points(toy, x, y, .1), {.1, 1.0, .6});
 }
 
 TEST(AttackSheet, SoftmaxMasking) {
@@ -91,10 +91,10 @@ TEST(AttackSheet, SoftmaxMasking) {
 
 TEST(AttackSheet, SaturatedScoresMaskTheGradientAndTemperingUnmasksIt) {
   LinearToy loud(200);  // scores of about +-300: exp underflows, every gradient is exactly zero
-  expect_near(run(loud, "fgsm", .3) - x, {0, 0, 0}, 0);
+  expect_values(run(loud, "fgsm", .3) - x, {0, 0, 0}, 0);
   for (const std::map<std::string, std::string>& unmasked :
        {std::map<std::string, std::string>{{"logit_scale", "0.005"}}, {{"loss", "margin"}}})
-    expect_near(run(loud, "fgsm", .3, unmasked), {.5, .6, .2});
+    expect_values(run(loud, "fgsm", .3, unmasked), {.5, .6, .2});
   EXPECT_EQ(loud.predict(run(loud, "pgd", .6, {{"loss", "margin"}})).item<std::int64_t>(), 0);
 }
 
@@ -112,7 +112,7 @@ TEST(AttackSheet, BudgetsAndBoxHoldExactly) {
   }
   // 40 steps of 0.01 in one direction end at 0.3.
   const at::Tensor forty = run(toy, "pgd", .3, {{"random_start", "0"}, {"step_size", "0.01"}});
-  expect_near((forty - x).abs(), {.3, .3, .3});
+  expect_values((forty - x).abs(), {.3, .3, .3});
 }
 
 TEST(AttackSheet, PgdOfOneStepWithoutRandomStartIsFgsm) {

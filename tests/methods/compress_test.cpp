@@ -16,7 +16,7 @@ namespace {
 
 using test::Builder;
 
-Builder network() {
+Builder small_network() {
   Builder b(7);
   std::string x = b.relu(b.norm("bn0", b.conv("conv0", b.input("x", {2, 3, 8, 8}), 3, 16), 16));
   x = b.relu(b.norm("bn1", b.conv("conv1", x, 16, 24), 24));
@@ -43,7 +43,7 @@ void expect_close(const Tensor& a, const Tensor& b) {
 Graph frozen(const Graph& graph) { return train::Executor(graph, {}).frozen(); }
 
 TEST(FloatWeights, PrunedWeightsFreezeAsTheyAreEvaluated) {
-  const Builder b = network();
+  const Builder b = small_network();
   const Graph pruned = frozen(placed(b.graph, "*", "prune", 1, {{"rate", 0.75F}}));
   for (const Node& node : pruned.nodes) EXPECT_FALSE(node.is("Quantizer", kNnqDomain));
   int layers = 0;
@@ -66,7 +66,7 @@ TEST(FloatWeights, PrunedWeightsFreezeAsTheyAreEvaluated) {
 }
 
 TEST(FloatWeights, MixWithQuantizedLayers) {
-  const Builder b = network();
+  const Builder b = small_network();
   const QuantizerSpec four{"uniform", 4, {}}, low{"deep_twist", 8, {{"projection", std::string("svd")}}};
   train::Executor executor(place_quantizers(b.graph, {{{"*", four, four, {}}, {"conv1", low, {}, {}}}, false}), {});
   executor.calibrate({train::to_torch(b.feeds.at("x"))});
@@ -74,7 +74,7 @@ TEST(FloatWeights, MixWithQuantizedLayers) {
 }
 
 TEST(Factorize, SplitsByLowRank) {
-  const Builder b = network();
+  const Builder b = small_network();
   const Graph graph = placed(b.graph, "*", "svd", 4);
   std::vector<FactorizedLayer> report;
   const Graph split = factorize_layers(graph, report);
@@ -88,7 +88,7 @@ TEST(Factorize, SplitsByLowRank) {
 }
 
 TEST(Factorize, SplitsByTucker2) {
-  const Builder b = network();
+  const Builder b = small_network();
   const Graph graph = placed(b.graph, "conv1", "tucker2", 6, {{"rank_inputs", std::int64_t{5}}});
   std::vector<FactorizedLayer> report;
   const Graph split = factorize_layers(graph, report);
@@ -107,7 +107,7 @@ TEST(Factorize, CountsOfTheSheet) {  // T = S = 64, d = 3, R = 16: 4,352 of 36,8
 }
 
 TEST(Factorize, LeavesALayerWholeThatWouldNotShrink) {
-  const Builder b = network();
+  const Builder b = small_network();
   const Graph graph = placed(b.graph, "fc", "svd", 16);  // 16 (20 + 24) > 480
   std::vector<FactorizedLayer> report;
   const Graph split = factorize_layers(graph, report);
@@ -130,7 +130,7 @@ TEST(Factorize, KeepsStridesAndPadding) {
 }
 
 TEST(Factorize, SaysWhatItCannotDo) {
-  const Builder b = network();
+  const Builder b = small_network();
   std::vector<FactorizedLayer> report;
   EXPECT_THROW(factorize_layers(b.graph, report), Error);
   EXPECT_THROW(factorize_layers(placed(b.graph, "*", "prune", 1), report), Error);

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "methods/expect_near.h"
 #include "nnq/error.h"
 #include "train/quantizer.h"
 #include "train/swish_sign.h"
@@ -39,13 +40,6 @@ at::Tensor& set_alpha(Quantizer& quantizer, float value) {
   at::Tensor& alpha = *quantizer.state()[0].tensor;
   alpha = at::full({1}, value).set_requires_grad(true);
   return alpha;
-}
-
-void expect_near(const at::Tensor& got, const std::vector<double>& expected, double tolerance) {
-  ASSERT_EQ(got.numel(), static_cast<std::int64_t>(expected.size()));
-  const at::Tensor values = got.detach().flatten().contiguous();
-  for (std::size_t i = 0; i < expected.size(); ++i)
-    EXPECT_NEAR(static_cast<double>(values.data_ptr<float>()[i]), expected[i], tolerance) << "element " << i;
 }
 
 /// The slope that training applies to activations.

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "methods/distortion.h"
+#include "methods/expect_near.h"
 #include "nnq/error.h"
 #include "train/quantizer.h"
 
@@ -24,13 +25,6 @@ std::unique_ptr<Quantizer> deep_twist(const std::string& projection, Attributes 
   parameters["projection"] = projection;
   context.node.attributes = {parameters.begin(), parameters.end()};
   return find_method("deep_twist").make(context);
-}
-
-void expect_near(const at::Tensor& got, const std::vector<double>& expected, double tolerance) {
-  ASSERT_EQ(got.numel(), static_cast<std::int64_t>(expected.size()));
-  const at::Tensor values = got.detach().flatten().contiguous();
-  for (std::size_t i = 0; i < expected.size(); ++i)
-    EXPECT_NEAR(static_cast<double>(values.data_ptr<float>()[i]), expected[i], tolerance) << "element " << i;
 }
 
 at::Tensor normal(const Shape& shape, std::uint64_t seed = 1) {

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "methods/buckets.h"
+#include "methods/expect_near.h"
 #include "nnq/error.h"
 #include "train/loss.h"
 #include "train/quantizer.h"
@@ -22,13 +23,6 @@ std::unique_ptr<Quantizer> quantizer(const std::string& method, int bits,
   context.node.name = "q";
   context.node.attributes = parameters;
   return find_method(method).make(context);
-}
-
-void expect_near(const at::Tensor& got, const std::vector<double>& expected, double tolerance) {
-  ASSERT_EQ(got.numel(), static_cast<std::int64_t>(expected.size()));
-  const at::Tensor values = got.detach().flatten().contiguous();
-  for (std::size_t i = 0; i < expected.size(); ++i)
-    EXPECT_NEAR(static_cast<double>(values.data_ptr<float>()[i]), expected[i], tolerance) << "element " << i;
 }
 
 at::Tensor sheet_vector() { return at::tensor({-0.6F, -0.1F, 0.05F, 0.4F, 0.9F, 0.2F}); }

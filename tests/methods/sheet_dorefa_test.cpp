@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "core/random.h"
+#include "methods/expect_near.h"
 #include "methods/quantize/dorefa.h"
 #include "nnq/error.h"
 #include "train/quantizer.h"
@@ -22,13 +23,6 @@ std::unique_ptr<Quantizer> dorefa(Role role, int bits, bool constant_maximum = f
   context.node.name = "q";
   if (constant_maximum) context.node.attributes["constant_maximum"] = std::int64_t{1};
   return find_method("dorefa").make(context);
-}
-
-void expect_near(const at::Tensor& got, const std::vector<double>& expected, double tolerance) {
-  ASSERT_EQ(got.numel(), static_cast<std::int64_t>(expected.size()));
-  const at::Tensor values = got.detach().flatten().contiguous();
-  for (std::size_t i = 0; i < expected.size(); ++i)
-    EXPECT_NEAR(static_cast<double>(values.data_ptr<float>()[i]), expected[i], tolerance) << "element " << i;
 }
 
 const std::vector<float> weights{0.9f, -0.3f, 0.05f, -1.6f};

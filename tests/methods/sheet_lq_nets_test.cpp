@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "methods/expect_near.h"
 #include "nnq/error.h"
 #include "train/quantizer.h"
 
@@ -25,24 +26,19 @@ std::unique_ptr<Quantizer> lq_nets(Role role, int bits, Attributes attributes = 
 
 at::Tensor& basis_of(Quantizer& quantizer) { return *quantizer.state().at(0).tensor; }
 
-void expect_near(const at::Tensor& got, const std::vector<double>& expected, double tolerance) {
-  ASSERT_EQ(got.numel(), static_cast<std::int64_t>(expected.size()));
-  const at::Tensor values = got.detach().flatten().contiguous();
-  for (std::size_t i = 0; i < expected.size(); ++i)
-    EXPECT_NEAR(static_cast<double>(values.data_ptr<float>()[i]), expected[i], tolerance) << "element " << i;
-}
-
 double squared_error(const at::Tensor& x, const at::Tensor& q) {
   return (x - q).detach().to(at::kDouble).square().sum().item<double>();
 }
 
-const at::Tensor weights() { return at::tensor({1.6f, -0.4f, 0.1f, -1.2f, 0.5f, -0.2f, 0.7f, 0.3f}).reshape({1, 8}); }
+const at::Tensor eight_weights() {
+  return at::tensor({1.6f, -0.4f, 0.1f, -1.2f, 0.5f, -0.2f, 0.7f, 0.3f}).reshape({1, 8});
+}
 const at::Tensor activations() { return at::tensor({0.0f, 0.2f, 0.5f, 0.9f, 1.3f, 2.0f, 2.6f, 0.05f}); }
 
 TEST(LqNetsSheet, WeightsAndTheirBasis) {  // 1
   const auto quantizer = lq_nets(Role::weight, 2);
   basis_of(*quantizer) = at::tensor({0.3f, 0.6f}).reshape({1, 2});
-  const at::Tensor w = weights().set_requires_grad(true), q = quantizer->forward(w, true);
+  const at::Tensor w = eight_weights().set_requires_grad(true), q = quantizer->forward(w, true);
   expect_near(q, {0.9, -0.3, 0.3, -0.9, 0.3, -0.3, 0.9, 0.3}, 1e-6);
   EXPECT_NEAR(squared_error(w, q), 0.72, 1e-6);
   expect_near(basis_of(*quantizer), {0.313333, 0.613333}, 1e-6);  // 0.9 v + 0.1 v*
@@ -51,13 +47,13 @@ TEST(LqNetsSheet, WeightsAndTheirBasis) {  // 1
 
   const auto whole = lq_nets(Role::weight, 2, {{"moving_average", 0.0f}});  // v* itself
   basis_of(*whole) = at::tensor({0.3f, 0.6f}).reshape({1, 2});
-  const std::vector<std::uint8_t> codes = whole->encode(weights()).codes;
-  whole->forward(weights(), true);
+  const std::vector<std::uint8_t> codes = whole->encode(eight_weights()).codes;
+  whole->forward(eight_weights(), true);
   expect_near(basis_of(*whole), {0.433331, 0.733331}, 1e-6);
   double error = 0;  // of the same codes with the new basis
-  const Encoding moved = whole->encode(weights());
+  const Encoding moved = whole->encode(eight_weights());
   for (std::size_t i = 0; i < 8; ++i) {
-    const double w_i = static_cast<double>(weights().data_ptr<float>()[i]);
+    const double w_i = static_cast<double>(eight_weights().data_ptr<float>()[i]);
     error += std::pow(w_i - static_cast<double>(moved.level(0, codes[i])), 2);
   }
   EXPECT_NEAR(error, 0.506667, 1e-6);
@@ -68,12 +64,12 @@ TEST(LqNetsSheet, IteratedToTheFixedPoint) {  // 2, 5
   basis_of(*quantizer) = at::tensor({0.3f, 0.6f}).reshape({1, 2});
   double last = 1e9;
   for (int step = 0; step < 2; ++step) {
-    const double error = squared_error(weights(), quantizer->forward(weights(), true));
+    const double error = squared_error(eight_weights(), quantizer->forward(eight_weights(), true));
     EXPECT_LE(error, last);
     last = error;
   }
   expect_near(basis_of(*quantizer), {0.516664, 0.88333}, 2e-6);
-  EXPECT_NEAR(squared_error(weights(), quantizer->forward(weights(), true)), 0.313333, 1e-6);
+  EXPECT_NEAR(squared_error(eight_weights(), quantizer->forward(eight_weights(), true)), 0.313333, 1e-6);
   expect_near(basis_of(*quantizer), {0.516664, 0.88333}, 5e-6);  // the third step changes nothing but the ridge's pull
 }
 
@@ -122,7 +118,7 @@ TEST(LqNetsSheet, InitialBases) {  // 4
 
 TEST(LqNetsSheet, OneBitIsTheMeanMagnitude) {  // 5
   const auto quantizer = lq_nets(Role::weight, 1, {{"moving_average", 0.0f}, {"ridge", 0.0f}});
-  quantizer->forward(weights(), true);
+  quantizer->forward(eight_weights(), true);
   EXPECT_NEAR(basis_of(*quantizer).item<double>(), 0.625, 1e-6);
 }
 
@@ -213,7 +209,7 @@ TEST(LqNetsSheet, CalibrationFitsTheData) {
 TEST(LqNetsSheet, StateOfAnotherSizeIsRefused) {
   const auto quantizer = lq_nets(Role::weight, 2);
   basis_of(*quantizer) = at::ones({3, 2});
-  EXPECT_THROW(quantizer->encode(weights()), Error);
+  EXPECT_THROW(quantizer->encode(eight_weights()), Error);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "methods/expect_near.h"
 #include "nnq/error.h"
 #include "train/quantizer.h"
 
@@ -41,13 +42,6 @@ std::unique_ptr<Quantizer> with_interval(Role role, int bits, float center, floa
 
 std::unique_ptr<Quantizer> example(float gamma, bool learned = false) {
   return with_interval(Role::weight, 3, .4f, .3f, {{"gamma", gamma}, {"learn_gamma", std::int64_t{learned}}});
-}
-
-void expect_near(const at::Tensor& got, const std::vector<double>& expected, double tolerance) {
-  ASSERT_EQ(got.numel(), static_cast<std::int64_t>(expected.size()));
-  const at::Tensor values = got.detach().flatten().contiguous();
-  for (std::size_t i = 0; i < expected.size(); ++i)
-    EXPECT_NEAR(static_cast<double>(values.data_ptr<float>()[i]), expected[i], tolerance) << "element " << i;
 }
 
 std::vector<int> codes(const Quantizer& quantizer, const at::Tensor& w) {

@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "methods/expect_near.h"
 #include "methods/ternary.h"
 #include "nnq/error.h"
 #include "train/quantizer.h"
@@ -24,15 +25,8 @@ std::unique_ptr<Quantizer> make(const char* method, Attributes attributes = {}) 
   return find_method(method).make(context);
 }
 
-void expect_near(const at::Tensor& got, const std::vector<double>& expected, double tolerance) {
-  ASSERT_EQ(got.numel(), static_cast<std::int64_t>(expected.size()));
-  const at::Tensor values = got.detach().flatten().contiguous();
-  for (std::size_t i = 0; i < expected.size(); ++i)
-    EXPECT_NEAR(static_cast<double>(values.data_ptr<float>()[i]), expected[i], tolerance) << "element " << i;
-}
-
-const std::vector<float> weights{0.8f, -0.5f, 0.04f, -0.03f, 0.3f, -0.9f};
-at::Tensor row() { return at::tensor(weights).reshape({1, 6}); }
+const std::vector<float> six_weights{0.8f, -0.5f, 0.04f, -0.03f, 0.3f, -0.9f};
+at::Tensor row() { return at::tensor(six_weights).reshape({1, 6}); }
 
 at::Tensor& positive(Quantizer& q) { return *q.state().at(0).tensor; }
 at::Tensor& negative(Quantizer& q) { return *q.state().at(1).tensor; }
@@ -85,7 +79,7 @@ TEST(TwnSheet, WorkedRow) {  // 2
     EXPECT_NEAR(static_cast<double>(t.threshold), threshold, 1e-6);
     EXPECT_NEAR(static_cast<double>(t.scale), scale, 1e-6);
     double sum = 0;
-    for (const float w : weights) {
+    for (const float w : six_weights) {
       const double q = w > t.threshold    ? static_cast<double>(t.scale)
                        : w < -t.threshold ? -static_cast<double>(t.scale)
                                           : 0;
@@ -93,9 +87,9 @@ TEST(TwnSheet, WorkedRow) {  // 2
     }
     EXPECT_NEAR(sum, error, 1e-6);
   };
-  six(methods::ternary_by_mean(weights.data(), 6, 0.7), 0.299833, 0.625, 0.23);  // 0.3 just survives
-  six(methods::ternary_by_mean(weights.data(), 6, 0.75), 0.32125, 0.733333, 0.179167);
-  six(methods::ternary_exact(weights.data(), 6), 0.3, 0.733333, 0.179167);
+  six(methods::ternary_by_mean(six_weights.data(), 6, 0.7), 0.299833, 0.625, 0.23);  // 0.3 just survives
+  six(methods::ternary_by_mean(six_weights.data(), 6, 0.75), 0.32125, 0.733333, 0.179167);
+  six(methods::ternary_exact(six_weights.data(), 6), 0.3, 0.733333, 0.179167);
   expect_near(make("twn")->forward(row(), false), {0.733333, -0.733333, 0, 0, 0, -0.733333}, 1e-6);
   expect_near(make("twn", {{"threshold", "0.7"}})->forward(row(), false), {0.625, -0.625, 0, 0, 0.625, -0.625}, 1e-6);
 }

@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string zoo_name(const ::testing::TestParamInfo<ZooEntry>& entry) { return entry.param.name; }
+std::string judged_name(const ::testing::TestParamInfo<ZooEntry>& entry) { return entry.param.name; }
 
 class JudgeZoo : public Judge, public ::testing::WithParamInterface<ZooEntry> {};
 
@@ -35,8 +35,8 @@ TEST_P(JudgeFrozen, PredictionsAgree) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, JudgeZoo, ::testing::ValuesIn(all_zoo()), zoo_name);
-INSTANTIATE_TEST_SUITE_P(All, JudgeFrozen, ::testing::ValuesIn(quick_zoo()), zoo_name);
+INSTANTIATE_TEST_SUITE_P(All, JudgeZoo, ::testing::ValuesIn(all_zoo()), judged_name);
+INSTANTIATE_TEST_SUITE_P(All, JudgeFrozen, ::testing::ValuesIn(quick_zoo()), judged_name);
 
 /// One graph with each own operator: its function body computes what nnq's operator computes, bit for bit.
 Graph own_operators(std::int64_t opset) {

@@ -72,7 +72,7 @@ struct Frozen {
 };
 
 /// Freezes with one activation code everywhere and holds the result against the simulation.
-Frozen check(const Builder& b, const ActivationCode& code, int weight_bits = 4) {
+Frozen check_codes(const Builder& b, const ActivationCode& code, int weight_bits = 4) {
   const QuantizerSpec weights{"uniform", weight_bits, {}}, activations{"uniform", code.bits, {}};
   const Graph placed = place_quantizers(b.graph, {{{"*", weights, activations, {}}}, false});
   const Frozen frozen{freeze(placed, {encode_uniform, [&](const Node&) { return code; }})};
@@ -105,7 +105,7 @@ Builder network(std::uint64_t seed) {
 }
 
 TEST(FreezeLevels, CodesAndALookUpAboveThePool) {
-  const Frozen frozen = check(network(3), levels_code({0.25F, 0.5F, 1.75F}, {0, 0.375F, 1, 1.375F}));
+  const Frozen frozen = check_codes(network(3), levels_code({0.25F, 0.5F, 1.75F}, {0, 0.375F, 1, 1.375F}));
   EXPECT_EQ(frozen.count("Bucketize"), 3);
   EXPECT_EQ(frozen.count("Levels"), 3);
   EXPECT_EQ(frozen.count("Quantize"), 0);
@@ -118,45 +118,45 @@ TEST(FreezeLevels, CodesAndALookUpAboveThePool) {
 }
 
 TEST(FreezeLevels, PaddingPadsTheRealValueZeroWhateverTheLowestLevel) {
-  check(network(4), levels_code({-0.5F, 0.25F, 1}, {-1.5F, -0.25F, 0.5F, 3}));
+  check_codes(network(4), levels_code({-0.5F, 0.25F, 1}, {-1.5F, -0.25F, 0.5F, 3}));
 }
 
 TEST(FreezeLevels, EqualThresholdsSkipALevel) {
-  check(network(5), levels_code({0.25F, 0.25F, 1}, {0, 0.5F, 0.75F, 2}));
+  check_codes(network(5), levels_code({0.25F, 0.25F, 1}, {0, 0.5F, 0.75F, 2}));
 }
 
 TEST(FreezeLevels, MultiplesOfOneStepStayIntegers) {
-  const Frozen frozen = check(network(6), levels_code({0.25F, 1, 1.5F}, {0, 0.5F, 1, 1.5F}));
+  const Frozen frozen = check_codes(network(6), levels_code({0.25F, 1, 1.5F}, {0, 0.5F, 1, 1.5F}));
   EXPECT_EQ(frozen.count("Bucketize"), 3);
   EXPECT_EQ(frozen.count("Levels"), 0);
 }
 
 TEST(FreezeLevels, TwoSymmetricLevelsAboutZeroAreSigns) {
-  const Frozen frozen = check(network(7), levels_code({0}, {-0.75F, 0.75F}));
+  const Frozen frozen = check_codes(network(7), levels_code({0}, {-0.75F, 0.75F}));
   EXPECT_EQ(frozen.count("Sign"), 3);
   EXPECT_EQ(frozen.count("Levels") + frozen.count("Bucketize"), 0);
   // About another threshold they are not.
-  EXPECT_EQ(check(network(7), levels_code({0.25F}, {-0.75F, 0.75F})).count("Levels"), 3);
+  EXPECT_EQ(check_codes(network(7), levels_code({0.25F}, {-0.75F, 0.75F})).count("Levels"), 3);
 }
 
 TEST(FreezeLevels, AnOffsetIsSubtractedInThePendingAffine) {
   for (const float offset : {0.5F, -0.25F}) {
-    const Frozen frozen = check(network(8), offset_code(offset, 0.25F, 0.5F));
+    const Frozen frozen = check_codes(network(8), offset_code(offset, 0.25F, 0.5F));
     EXPECT_EQ(frozen.count("Quantize"), 3);
     EXPECT_EQ(frozen.count("Levels"), 0);
   }
   // Without a Relu the quantizer's Affine is the layer's: one a layer, and one for the graph's input.
   Builder b(9);
   b.graph.outputs = {b.conv("conv2", b.norm("bn", b.conv("conv1", b.input("image", {1, 2, 5, 5}), 2, 3), 3), 3, 2)};
-  EXPECT_EQ(check(b, offset_code(0.5F, 0.25F, 0.5F)).count("Affine"), 3);
+  EXPECT_EQ(check_codes(b, offset_code(0.5F, 0.25F, 0.5F)).count("Affine"), 3);
 }
 
 TEST(FreezeLevels, AValueReadTwiceKeepsItsUnshiftedForm) {
   Builder b(10);
   const std::string x = b.norm("bn", b.conv("conv1", b.input("image", {1, 2, 5, 5}), 2, 3), 3);
   b.graph.outputs = {b.conv("conv2", x, 3, 3), x};
-  check(b, offset_code(0.5F, 0.25F, 0.5F));
-  check(b, levels_code({0.25F, 0.5F, 1.75F}, {0, 0.375F, 1, 1.375F}));
+  check_codes(b, offset_code(0.5F, 0.25F, 0.5F));
+  check_codes(b, levels_code({0.25F, 0.5F, 1.75F}, {0, 0.375F, 1, 1.375F}));
 }
 
 TEST(FreezeLevels, AConstantPadBecomesTheQuantizedValue) {
@@ -166,8 +166,8 @@ TEST(FreezeLevels, AConstantPadBecomesTheQuantizedValue) {
   const std::string border = b.graph.add_initializer("border", Tensor::scalar(1.0F));
   const std::string x = b.relu(b.conv("conv1", b.input("image", {1, 2, 5, 5}), 2, 3));
   b.graph.outputs = {b.conv("conv2", b.graph.add("Pad", {x, pads, border}, {}, "padded"), 3, 2)};
-  check(b, levels_code({0.25F, 0.5F, 1.75F}, {0.125F, 0.375F, 1, 1.375F}));
-  check(b, offset_code(0.25F, 0.25F, 0.5F));
+  check_codes(b, levels_code({0.25F, 0.5F, 1.75F}, {0.125F, 0.375F, 1, 1.375F}));
+  check_codes(b, offset_code(0.25F, 0.25F, 0.5F));
 }
 
 TEST(FreezeLevels, ImpossibleCodesAreRefused) {

@@ -22,12 +22,12 @@ using nlohmann::json;
 using testing::AllOf;
 using testing::HasSubstr;
 
-Recipe sample(const std::vector<std::string>& overrides = {}) {
+Recipe sample_recipe(const std::vector<std::string>& overrides = {}) {
   return parse_recipe("name='little'\ndata='cifar10'\n[model]\nzoo='mlp'\n[[stage]]\nkind='train'\nepochs=4\n",
                       "little.toml", overrides);
 }
 
-std::string read_text(const fs::path& file) {
+std::string read_all(const fs::path& file) {
   std::ifstream in(file);
   return {std::istreambuf_iterator<char>(in), {}};
 }
@@ -67,14 +67,14 @@ class RunDirectoryTest : public testing::Test {
 };
 
 TEST_F(RunDirectoryTest, WritesRecipeAndOrigin) {
-  const Recipe recipe = sample();
+  const Recipe recipe = sample_recipe();
   RunDirectory run = RunDirectory::create({}, recipe, "nnq train little.toml");
-  EXPECT_TRUE(json::parse(read_text(run.file("run.json")))["data_hash"].is_null());
+  EXPECT_TRUE(json::parse(read_all(run.file("run.json")))["data_hash"].is_null());
   run.set_data_hash(0xabcd);
   EXPECT_EQ(run.folder(), fs::path("runs/little-1"));
   EXPECT_EQ(run.name(), "little-1");
-  EXPECT_EQ(read_text(run.file("recipe.toml")), to_toml(recipe));
-  const json origin = json::parse(read_text(run.file("run.json")));
+  EXPECT_EQ(read_all(run.file("recipe.toml")), to_toml(recipe));
+  const json origin = json::parse(read_all(run.file("run.json")));
   EXPECT_EQ(origin["seed"], 1);
   EXPECT_EQ(origin["command"], "nnq train little.toml");
   EXPECT_EQ(origin["data_hash"], "000000000000abcd");
@@ -85,41 +85,42 @@ TEST_F(RunDirectoryTest, WritesRecipeAndOrigin) {
 }
 
 TEST_F(RunDirectoryTest, OtherDataIsRefused) {
-  { RunDirectory::create("mine", sample()).set_data_hash(0xabcd); }
-  EXPECT_EQ(refusal([] { RunDirectory::resume("mine", sample()).set_data_hash(0xabcd); }), "accepted");
-  EXPECT_THAT(refusal([] { RunDirectory::resume("mine", sample()).set_data_hash(0xabce); }), HasSubstr("other data"));
+  { RunDirectory::create("mine", sample_recipe()).set_data_hash(0xabcd); }
+  EXPECT_EQ(refusal([] { RunDirectory::resume("mine", sample_recipe()).set_data_hash(0xabcd); }), "accepted");
+  EXPECT_THAT(refusal([] { RunDirectory::resume("mine", sample_recipe()).set_data_hash(0xabce); }),
+              HasSubstr("other data"));
 }
 
 TEST_F(RunDirectoryTest, KilledBeforeItBeganIsStartedAgain) {
-  { RunDirectory::create("mine", sample()); }
+  { RunDirectory::create("mine", sample_recipe()); }
   fs::remove("mine/recipe.toml");  // written last
-  EXPECT_EQ(refusal([] { RunDirectory::create("mine", sample()); }), "accepted");
+  EXPECT_EQ(refusal([] { RunDirectory::create("mine", sample_recipe()); }), "accepted");
 }
 
 TEST_F(RunDirectoryTest, ARunThatDidNothingLeavesNothing) {
   {
-    RunDirectory run = RunDirectory::create({}, sample());
+    RunDirectory run = RunDirectory::create({}, sample_recipe());
     EXPECT_TRUE(fs::exists("runs/little-1/recipe.toml"));
     run.remove_unused();
   }
   EXPECT_FALSE(fs::exists("runs/little-1"));
   fs::create_directory("mine");  // the user's own folder stays
-  RunDirectory::create("mine", sample()).remove_unused();
+  RunDirectory::create("mine", sample_recipe()).remove_unused();
   EXPECT_TRUE(fs::is_directory("mine"));
   EXPECT_TRUE(fs::is_empty("mine"));
   {
-    RunDirectory run = RunDirectory::create("begun", sample());
+    RunDirectory run = RunDirectory::create("begun", sample_recipe());
     run.add_epoch(0, epoch(1));
     run.remove_unused();
   }
   EXPECT_TRUE(fs::exists("begun/recipe.toml"));
   fs::remove("begun/metrics.jsonl");
-  RunDirectory::resume("begun", sample()).remove_unused();
+  RunDirectory::resume("begun", sample_recipe()).remove_unused();
   EXPECT_TRUE(fs::exists("begun/recipe.toml"));
 }
 
 TEST_F(RunDirectoryTest, TemporariesOfDeadProcessesGoOthersStay) {
-  RunDirectory::create("mine", sample());
+  RunDirectory::create("mine", sample_recipe());
   const std::string dead = std::to_string((1 << 22) + 1);  // beyond Linux' largest process number
   fs::create_directory("mine/stage-1");
   const std::vector<fs::path> stale = {"mine/.model.nnq." + dead + ".0",
@@ -128,7 +129,7 @@ TEST_F(RunDirectoryTest, TemporariesOfDeadProcessesGoOthersStay) {
                                         "mine/.hidden", "mine/.version.1.x", "mine/name." + dead + ".0"};
   for (const auto* list : {&stale, &others})
     for (const fs::path& file : *list) std::ofstream(file) << "x";
-  RunDirectory::resume("mine", sample());
+  RunDirectory::resume("mine", sample_recipe());
   for (const fs::path& file : stale) EXPECT_FALSE(fs::exists(file)) << file;
   for (const fs::path& file : others) EXPECT_TRUE(fs::exists(file)) << file;
 }
@@ -137,49 +138,49 @@ TEST_F(RunDirectoryTest, ManyAtOnceGetFoldersOfTheirOwn) {
   std::vector<std::string> names(8);
   std::vector<std::thread> threads;
   for (std::string& name : names)
-    threads.emplace_back([&name] { name = RunDirectory::create({}, sample()).folder().string(); });
+    threads.emplace_back([&name] { name = RunDirectory::create({}, sample_recipe()).folder().string(); });
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(std::set<std::string>(names.begin(), names.end()).size(), names.size());
 }
 
 TEST_F(RunDirectoryTest, RefusesFoldersInUse) {
-  { RunDirectory::create("mine/", sample()); }
-  EXPECT_THAT(refusal([] { RunDirectory::create("mine", sample()); }), HasSubstr("already holds a run"));
-  const RunDirectory held = RunDirectory::resume("mine", sample());
-  EXPECT_THAT(refusal([] { RunDirectory::resume("mine", sample()); }), HasSubstr("another nnq process"));
+  { RunDirectory::create("mine/", sample_recipe()); }
+  EXPECT_THAT(refusal([] { RunDirectory::create("mine", sample_recipe()); }), HasSubstr("already holds a run"));
+  const RunDirectory held = RunDirectory::resume("mine", sample_recipe());
+  EXPECT_THAT(refusal([] { RunDirectory::resume("mine", sample_recipe()); }), HasSubstr("another nnq process"));
   fs::create_directory("other");
   std::ofstream("other/letter.txt") << "dear";
-  EXPECT_THAT(refusal([] { RunDirectory::create("other", sample()); }), HasSubstr("not empty"));
-  EXPECT_THAT(refusal([] { RunDirectory::create("other/letter.txt", sample()); }), HasSubstr("letter.txt"));
+  EXPECT_THAT(refusal([] { RunDirectory::create("other", sample_recipe()); }), HasSubstr("not empty"));
+  EXPECT_THAT(refusal([] { RunDirectory::create("other/letter.txt", sample_recipe()); }), HasSubstr("letter.txt"));
 }
 
 TEST_F(RunDirectoryTest, ResumeChecksTheRecipe) {
-  { RunDirectory::create("mine", sample()); }
-  EXPECT_THAT(refusal([] { RunDirectory::resume("mine", sample({"train.epochs=5"})); }),
+  { RunDirectory::create("mine", sample_recipe()); }
+  EXPECT_THAT(refusal([] { RunDirectory::resume("mine", sample_recipe({"train.epochs=5"})); }),
               AllOf(HasSubstr("'stage.0.epochs'"), HasSubstr("recipe.toml")));
-  EXPECT_THAT(refusal([] { RunDirectory::resume("mine", sample({"model.parameters.width=5"})); }),
+  EXPECT_THAT(refusal([] { RunDirectory::resume("mine", sample_recipe({"model.parameters.width=5"})); }),
               HasSubstr("'model.parameters.width'"));
-  EXPECT_THAT(refusal([] { RunDirectory::resume("absent", sample()); }), HasSubstr("no run to resume"));
-  EXPECT_EQ(refusal([] { RunDirectory::resume("mine", sample()); }), "accepted");
-  EXPECT_EQ(json::parse(read_text("mine/run.json"))["resumed"].size(), 1u);
+  EXPECT_THAT(refusal([] { RunDirectory::resume("absent", sample_recipe()); }), HasSubstr("no run to resume"));
+  EXPECT_EQ(refusal([] { RunDirectory::resume("mine", sample_recipe()); }), "accepted");
+  EXPECT_EQ(json::parse(read_all("mine/run.json"))["resumed"].size(), 1u);
 }
 
 TEST_F(RunDirectoryTest, ResumeWithoutFolderTakesTheLast) {
-  EXPECT_THAT(refusal([] { RunDirectory::resume({}, sample()); }), HasSubstr("no run of 'little'"));
-  for (int i = 0; i < 10; ++i) RunDirectory::create({}, sample());
+  EXPECT_THAT(refusal([] { RunDirectory::resume({}, sample_recipe()); }), HasSubstr("no run of 'little'"));
+  for (int i = 0; i < 10; ++i) RunDirectory::create({}, sample_recipe());
   fs::create_directory("runs/little-99x");
-  EXPECT_EQ(RunDirectory::resume({}, sample()).folder(), fs::path("runs/little-10"));
+  EXPECT_EQ(RunDirectory::resume({}, sample_recipe()).folder(), fs::path("runs/little-10"));
 }
 
 TEST_F(RunDirectoryTest, EpochsAreNotRepeatedAfterAKill) {
   {
-    RunDirectory run = RunDirectory::create("mine", sample());
+    RunDirectory run = RunDirectory::create("mine", sample_recipe());
     for (int i = 1; i <= 3; ++i) run.add_epoch(0, epoch(i));
     run.add_record(0, {{"event", "end"}});
     run.add_epoch(1, epoch(1));
   }
   std::ofstream("mine/metrics.jsonl", std::ios::app) << "{\"stage\":1,\"epo";  // torn
-  RunDirectory run = RunDirectory::resume("mine", sample());
+  RunDirectory run = RunDirectory::resume("mine", sample_recipe());
   run.forget_after(0, 2);
   for (int i = 3; i <= 4; ++i) run.add_epoch(0, epoch(i));
   std::vector<std::int64_t> epochs;
@@ -189,17 +190,17 @@ TEST_F(RunDirectoryTest, EpochsAreNotRepeatedAfterAKill) {
 }
 
 TEST_F(RunDirectoryTest, ForgetKeepsEarlierStagesWhole) {
-  RunDirectory run = RunDirectory::create("mine", sample());
+  RunDirectory run = RunDirectory::create("mine", sample_recipe());
   run.add_epoch(0, epoch(5));
   run.add_record(0, {{"event", "end"}});
   run.add_epoch(1, epoch(1));
   run.forget_after(1, 0);
-  EXPECT_THAT(read_text("mine/metrics.jsonl"), AllOf(HasSubstr("\"epoch\":5"), HasSubstr("\"end\"")));
-  EXPECT_THAT(read_text("mine/metrics.jsonl"), testing::Not(HasSubstr("\"stage\":1")));
+  EXPECT_THAT(read_all("mine/metrics.jsonl"), AllOf(HasSubstr("\"epoch\":5"), HasSubstr("\"end\"")));
+  EXPECT_THAT(read_all("mine/metrics.jsonl"), testing::Not(HasSubstr("\"stage\":1")));
 }
 
 TEST_F(RunDirectoryTest, ReportReadsWhatIsWritten) {
-  RunDirectory run = RunDirectory::create("mine", sample());
+  RunDirectory run = RunDirectory::create("mine", sample_recipe());
   for (int i = 1; i <= 2; ++i) run.add_epoch(0, epoch(i));
   RunResult result;
   result.model = "mine/model.onnx";
@@ -218,7 +219,7 @@ TEST_F(RunDirectoryTest, ReportReadsWhatIsWritten) {
   EXPECT_EQ(summary.curves.at("loss"), (std::vector<double>{1, 0.5}));
   EXPECT_EQ(summary.curves.at("validation"), (std::vector<double>{51, 52}));
   EXPECT_FALSE(summary.curves.contains("stage"));
-  const json document = json::parse(read_text("mine/result.json"));
+  const json document = json::parse(read_all("mine/result.json"));
   for (const char* key : {"run", "model", "packed", "data", "bytes", "float_bytes", "metric", "value", "float_value",
                           "met", "seconds", "interrupted", "agreement", "count"})
     EXPECT_TRUE(document.contains(key)) << key;

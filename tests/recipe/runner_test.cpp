@@ -143,7 +143,7 @@ TEST(Runner, ResumeOfAFinishedRunRepeatsNoRecord) {
   EXPECT_EQ(RunStore().list().size(), 1u);
 }
 
-std::string refusal(const std::string& text, const fs::path& folder) {
+std::string refused_with(const std::string& text, const fs::path& folder) {
   try {
     run(text, folder);
   } catch (const Error& error) {
@@ -173,11 +173,11 @@ TEST(Runner, ATeacherIsTheFloatNetworkOrAFileAndIsRecorded) {
           taught,
       "float_student");
   EXPECT_GT(result.value, 40);
-  EXPECT_THAT(refusal(recipe_head(data, small_mlp) + train_stage(1) + "teacher = 'float'\n", "x"),
+  EXPECT_THAT(refused_with(recipe_head(data, small_mlp) + train_stage(1) + "teacher = 'float'\n", "x"),
               HasSubstr("cannot be its own teacher"));
   std::string other_input = recipe_head(data, small_mlp) + taught;
   other_input.replace(other_input.find("mean = [0.5]"), 12, "mean = [0.1]");
-  EXPECT_THAT(refusal(other_input, "y"), HasSubstr("nnq.input.mean"));
+  EXPECT_THAT(refused_with(other_input, "y"), HasSubstr("nnq.input.mean"));
 }
 
 TEST(Runner, ANetworkQuantizedBeforeItLearnedHasNoFloatAccuracy) {

@@ -16,8 +16,8 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using namespace testing;  // NOLINT: the helpers of runs.h
 
-RunResult run(const std::string& text, const fs::path& folder, const std::vector<std::string>& overrides = {},
-              bool resume = false) {
+RunResult run_text(const std::string& text, const fs::path& folder, const std::vector<std::string>& overrides = {},
+                   bool resume = false) {
   return run_recipe(parse_recipe(text, "little.toml", overrides), folder, resume, 1, "nnq train little.toml");
 }
 
@@ -33,7 +33,7 @@ std::string write_sentences(const fs::path& folder) {
   return "text:" + (folder / "words.txt").string();
 }
 
-std::string head(const std::string& data, const std::string& cell = "lstm_lm") {
+std::string text_head(const std::string& data, const std::string& cell = "lstm_lm") {
   return "name = 'little'\ndata = '" + data + "'\n[model]\nzoo = '" + cell +
          "'\nparameters = { hidden = 24, init = 0.2 }\n";
 }
@@ -53,7 +53,7 @@ std::string quantizing(int bits, bool state) {
 TEST(TextRun, TrainsMeasuresAndDeploysPerplexity) {
   const WorkingFolder folder;
   const std::string data = write_sentences(folder.path());
-  const RunResult result = run(head(data) + training(6), {});
+  const RunResult result = run_text(text_head(data) + training(6), {});
   EXPECT_EQ(result.metric, "perplexity");
   EXPECT_GT(result.value, 1.5);
   EXPECT_LT(result.value, 3.2);  // 8 words; by the rule two of five are free, one of four each: 4^(2/6) = 1.6
@@ -80,11 +80,11 @@ TEST(TextRun, QuantizedModelsAreSmallAndAgreeWithTraining) {
   const WorkingFolder folder;
   const std::string data = write_sentences(folder.path());
   for (const char* cell : {"lstm_lm", "gru_lm"}) {
-    const RunResult trained = run(head(data, cell) + training(5), {});
+    const RunResult trained = run_text(text_head(data, cell) + training(5), {});
     for (const bool state : {false, true}) {
       const std::string text = "name = 'little'\ndata = '" + data + "'\n[model]\nfile = '" + trained.model.string() +
                                "'\n" + quantizing(2, state) + training(2);
-      const RunResult result = run(text, {});
+      const RunResult result = run_text(text, {});
       EXPECT_NEAR(result.float_value, trained.value, 1e-3);
       EXPECT_LT(result.value, 1.5 * trained.value) << cell << state;
       EXPECT_LT(result.bytes, result.float_bytes) << "most of this little file is its table";
@@ -98,11 +98,11 @@ TEST(TextRun, QuantizedModelsAreSmallAndAgreeWithTraining) {
 TEST(TextRun, MoreBitsLoseLessWithoutRetraining) {
   const WorkingFolder folder;
   const std::string data = write_sentences(folder.path());
-  const RunResult trained = run(head(data) + training(5), {});
+  const RunResult trained = run_text(text_head(data) + training(5), {});
   const auto direct = [&](int bits) {
-    return run("name = 'little'\ndata = '" + data + "'\nvalidation = 0\n[model]\nfile = '" + trained.model.string() +
-                   "'\n" + quantizing(bits, false),
-               {})
+    return run_text("name = 'little'\ndata = '" + data + "'\nvalidation = 0\n[model]\nfile = '" +
+                        trained.model.string() + "'\n" + quantizing(bits, false),
+                    {})
         .value;
   };
   const double two = direct(2), four = direct(4);
@@ -113,9 +113,9 @@ TEST(TextRun, MoreBitsLoseLessWithoutRetraining) {
 TEST(TextRun, RequirementsSpeakOfPerplexity) {
   const WorkingFolder folder;
   const std::string data = write_sentences(folder.path());
-  EXPECT_FALSE(run(head(data) + "[require]\nmax_value = 1.1\n" + training(1), {}).met);
-  EXPECT_TRUE(run(head(data) + "[require]\nmax_value = 50\n" + training(1), {}).met);
-  EXPECT_THROW(parse_recipe(head(data) + "[require]\nmin_value = 50\n" + training(1), "r.toml"), Error);
+  EXPECT_FALSE(run_text(text_head(data) + "[require]\nmax_value = 1.1\n" + training(1), {}).met);
+  EXPECT_TRUE(run_text(text_head(data) + "[require]\nmax_value = 50\n" + training(1), {}).met);
+  EXPECT_THROW(parse_recipe(text_head(data) + "[require]\nmin_value = 50\n" + training(1), "r.toml"), Error);
 }
 
 TEST(TextRun, WhatDoesNotFitIsRefused) {
@@ -123,17 +123,17 @@ TEST(TextRun, WhatDoesNotFitIsRefused) {
   const std::string data = write_sentences(folder.path());
   const auto refusal = [&](const std::string& text, const std::vector<std::string>& overrides = {}) -> std::string {
     try {
-      run(text, {}, overrides);
+      run_text(text, {}, overrides);
     } catch (const Error& error) {
       return error.what();
     }
     return "";
   };
-  EXPECT_THAT(refusal(head(data) + training(1), {"vocabulary=9"}), HasSubstr("has a vocabulary of 8 tokens"));
-  EXPECT_THAT(refusal(head(data) + training(1), {"train.batch=3000"}), HasSubstr("too few for 3000 streams"));
+  EXPECT_THAT(refusal(text_head(data) + training(1), {"vocabulary=9"}), HasSubstr("has a vocabulary of 8 tokens"));
+  EXPECT_THAT(refusal(text_head(data) + training(1), {"train.batch=3000"}), HasSubstr("too few for 3000 streams"));
   EXPECT_THAT(refusal("name = 'x'\ndata = '" + data + "'\n[model]\nzoo = 'lenet5'\n" + training(1)),
               HasSubstr("vocabulary"));
-  std::string wrong = head(data) + quantizing(2, true);
+  std::string wrong = text_head(data) + quantizing(2, true);
   EXPECT_THAT(refusal(wrong, {"quantize.rule.1.activations.method=uniform"}),
               HasSubstr("cannot quantize a recurrent state"));
 }

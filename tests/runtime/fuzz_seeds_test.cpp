@@ -17,7 +17,7 @@ namespace {
 const std::filesystem::path folder = std::filesystem::path(NNQ_SOURCE_DIR) / "fuzz/seeds/nnq";
 
 /// A few channels of everything: borders, a pool, a residual, groups, a mean over the plane, a float Softmax.
-Program network(int weights, int activations, bool adds) {
+Program seed_network(int weights, int activations, bool adds) {
   test::Builder b(static_cast<std::uint64_t>(weights));
   std::string x = b.relu(b.norm("bn0", b.conv("conv0", b.input("image", {1, 1, 5, 4}), 1, 2), 2));
   std::string y = b.norm("bn1", b.conv("conv1", x, 2, 2, 3, true, 2), 2);
@@ -46,9 +46,9 @@ TEST(FuzzSeeds, AreValidFiles) {
       write_file_atomically(folder / name, serialize_program(p));
     };
     write("worked_example.nnq", testing::worked_example());
-    write("sign.nnq", network(1, 1, false));
-    write("residual.nnq", network(4, 4, true));
-    write("bytes.nnq", network(8, 8, true));
+    write("sign.nnq", seed_network(1, 1, false));
+    write("residual.nnq", seed_network(4, 4, true));
+    write("bytes.nnq", seed_network(8, 8, true));
     write("joined.nnq", joined());
   }
   int files = 0;

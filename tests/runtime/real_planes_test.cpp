@@ -19,7 +19,7 @@ namespace {
 using ::testing::HasSubstr;
 using Floats = std::vector<float>;
 
-struct Setting {
+struct PlanesSetting {
   std::string name;
   int weight_planes = 2, code_planes = 2;
   bool weight_signs = true, weight_offset = false, code_signs = false;
@@ -32,7 +32,7 @@ struct Setting {
 /// x -> bucketize -> layer; the layer's tail is up to the test.
 class Network {
  public:
-  explicit Network(const Setting& s) : setting(s), random_(hash64(s.name)) {
+  explicit Network(const PlanesSetting& s) : setting(s), random_(hash64(s.name)) {
     const int codes = 1 << s.code_planes;
     const Shape image = {2, s.channels, s.height, s.width};
     program.add_value({"x", ValueKind::tensor, ValueType::of(DType::f32, image), {}});
@@ -89,13 +89,13 @@ class Network {
     program.outputs = {3};
   }
 
-  Setting setting;
+  PlanesSetting setting;
   Program program;
   Tensor x;
 
  private:
   Step layer() {
-    const Setting& s = setting;
+    const PlanesSetting& s = setting;
     Step step;
     step.kind = s.dense ? StepKind::plane_dense : StepKind::plane_convolution;
     step.name = "layer";
@@ -158,7 +158,7 @@ void expect_runtime_agrees(const Network& network) {
 
 /// The real sum in double: levels times weights, the border left out.
 std::vector<double> real_sums(const Network& network) {
-  const Setting& s = network.setting;
+  const PlanesSetting& s = network.setting;
   const Step& step = network.program.steps[1];
   const RealPlanes& p = step.planes;
   const auto sum_of = [](double offset, const float* scale, int planes, int code, bool signs) {
@@ -202,13 +202,13 @@ std::vector<double> real_sums(const Network& network) {
   return y;
 }
 
-std::vector<Setting> settings() {
-  std::vector<Setting> list;
+std::vector<PlanesSetting> settings() {
+  std::vector<PlanesSetting> list;
   for (const bool weight_signs : {false, true}) {
     for (const bool weight_offset : {false, true}) {
       for (const bool code_signs : {false, true}) {
         for (const float code_offset : {0.0F, -0.3F}) {
-          Setting s;
+          PlanesSetting s;
           s.weight_signs = weight_signs;
           s.weight_offset = weight_offset;
           s.code_signs = code_signs;
@@ -220,30 +220,30 @@ std::vector<Setting> settings() {
       }
     }
   }
-  const auto add = [&](const std::string& name, const std::function<void(Setting&)>& change) {
-    Setting s{.name = name, .weight_offset = true, .code_offset = 0.2F};
+  const auto add = [&](const std::string& name, const std::function<void(PlanesSetting&)>& change) {
+    PlanesSetting s{.name = name, .weight_offset = true, .code_offset = 0.2F};
     change(s);
     list.push_back(s);
   };
-  add("one_plane", [](Setting& s) { s.weight_planes = s.code_planes = 1; });
-  add("many_planes", [](Setting& s) { s.weight_planes = 5, s.code_planes = 7; });
-  add("eight_planes", [](Setting& s) { s.weight_planes = s.code_planes = 8; });
-  add("wide", [](Setting& s) { s.channels = 70, s.out = 17; });
-  add("byte_channels", [](Setting& s) { s.channels = 16, s.out = 8; });
-  add("groups", [](Setting& s) { s.channels = 12, s.out = 9, s.groups = 3; });
-  add("depthwise", [](Setting& s) { s.channels = s.out = s.groups = 9; });
-  add("stride", [](Setting& s) { s.window.stride_h = 2, s.window.stride_w = 3; });
-  add("dilation", [](Setting& s) { s.window.dilation_h = s.window.dilation_w = 2, s.window.pad_top = 3; });
-  add("pointwise", [](Setting& s) { s.window = {}; });
-  add("no_padding", [](Setting& s) { s.window = {.kernel_h = 5, .kernel_w = 2}; });
-  add("dense_of_an_image", [](Setting& s) { s.dense = true; });
-  add("dense", [](Setting& s) { s.dense = true, s.height = s.width = 1, s.channels = 130; });
+  add("one_plane", [](PlanesSetting& s) { s.weight_planes = s.code_planes = 1; });
+  add("many_planes", [](PlanesSetting& s) { s.weight_planes = 5, s.code_planes = 7; });
+  add("eight_planes", [](PlanesSetting& s) { s.weight_planes = s.code_planes = 8; });
+  add("wide", [](PlanesSetting& s) { s.channels = 70, s.out = 17; });
+  add("byte_channels", [](PlanesSetting& s) { s.channels = 16, s.out = 8; });
+  add("groups", [](PlanesSetting& s) { s.channels = 12, s.out = 9, s.groups = 3; });
+  add("depthwise", [](PlanesSetting& s) { s.channels = s.out = s.groups = 9; });
+  add("stride", [](PlanesSetting& s) { s.window.stride_h = 2, s.window.stride_w = 3; });
+  add("dilation", [](PlanesSetting& s) { s.window.dilation_h = s.window.dilation_w = 2, s.window.pad_top = 3; });
+  add("pointwise", [](PlanesSetting& s) { s.window = {}; });
+  add("no_padding", [](PlanesSetting& s) { s.window = {.kernel_h = 5, .kernel_w = 2}; });
+  add("dense_of_an_image", [](PlanesSetting& s) { s.dense = true; });
+  add("dense", [](PlanesSetting& s) { s.dense = true, s.height = s.width = 1, s.channels = 130; });
   return list;
 }
 
-std::string title(const ::testing::TestParamInfo<Setting>& info) { return info.param.name; }
+std::string planes_title(const ::testing::TestParamInfo<PlanesSetting>& info) { return info.param.name; }
 
-class RealPlanesLayer : public ::testing::TestWithParam<Setting> {};
+class RealPlanesLayer : public ::testing::TestWithParam<PlanesSetting> {};
 
 TEST_P(RealPlanesLayer, IsTheRealSum) {
   Network network(GetParam());
@@ -290,7 +290,7 @@ TEST_P(RealPlanesLayer, TailsAgreeWithTheInterpreter) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, RealPlanesLayer, ::testing::ValuesIn(settings()), title);
+INSTANTIATE_TEST_SUITE_P(All, RealPlanesLayer, ::testing::ValuesIn(settings()), planes_title);
 
 TEST(RealPlanes, AResidualIsAddedBehindTheAffine) {
   Network network({.name = "residual", .out = 5});

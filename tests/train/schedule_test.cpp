@@ -9,7 +9,7 @@
 namespace nnq::train {
 namespace {
 
-ScheduleOptions of(const char* kind) {
+ScheduleOptions schedule_of(const char* kind) {
   ScheduleOptions options;
   options.kind = kind;
   return options;
@@ -21,12 +21,12 @@ double at(const ScheduleOptions& options, double epoch, std::int64_t epochs = 10
 }
 
 TEST(Schedule, ConstantIsOne) {
-  EXPECT_EQ(at(of("constant"), 0), 1);
-  EXPECT_EQ(at(of("constant"), 9.9), 1);
+  EXPECT_EQ(at(schedule_of("constant"), 0), 1);
+  EXPECT_EQ(at(schedule_of("constant"), 9.9), 1);
 }
 
 TEST(Schedule, StepFallsEveryFewEpochs) {
-  ScheduleOptions step = of("step");
+  ScheduleOptions step = schedule_of("step");
   step.every = 3;
   step.gamma = 0.5;
   EXPECT_EQ(at(step, 0), 1);
@@ -36,7 +36,7 @@ TEST(Schedule, StepFallsEveryFewEpochs) {
 }
 
 TEST(Schedule, MultistepFallsAtItsMilestones) {
-  ScheduleOptions steps = of("multistep");
+  ScheduleOptions steps = schedule_of("multistep");
   steps.milestones = {2, 7};
   steps.gamma = 0.5;
   EXPECT_EQ(at(steps, 1.99), 1);
@@ -46,7 +46,7 @@ TEST(Schedule, MultistepFallsAtItsMilestones) {
 }
 
 TEST(Schedule, CosineFallsFromOneToItsLastFactor) {
-  ScheduleOptions cosine = of("cosine");
+  ScheduleOptions cosine = schedule_of("cosine");
   cosine.final_factor = 0.2;
   EXPECT_DOUBLE_EQ(at(cosine, 0), 1);
   EXPECT_DOUBLE_EQ(at(cosine, 5), 0.6);                         // half-way: mean of 1 and 0.2
@@ -55,7 +55,7 @@ TEST(Schedule, CosineFallsFromOneToItsLastFactor) {
 }
 
 TEST(Schedule, ExponentialFallsByTheSameFactorEachEpoch) {
-  ScheduleOptions exponential = of("exponential");
+  ScheduleOptions exponential = schedule_of("exponential");
   exponential.final_factor = 1.0 / 1024;
   EXPECT_DOUBLE_EQ(at(exponential, 0), 1);
   EXPECT_DOUBLE_EQ(at(exponential, 1), 0.5);
@@ -63,7 +63,7 @@ TEST(Schedule, ExponentialFallsByTheSameFactorEachEpoch) {
 }
 
 TEST(Schedule, WarmUpRisesLinearlyAndTheRestBeginsBehindIt) {
-  ScheduleOptions cosine = of("cosine");
+  ScheduleOptions cosine = schedule_of("cosine");
   cosine.warmup_epochs = 2;
   EXPECT_DOUBLE_EQ(at(cosine, 0), 0);
   EXPECT_DOUBLE_EQ(at(cosine, 0.5), 0.25);
@@ -73,7 +73,7 @@ TEST(Schedule, WarmUpRisesLinearlyAndTheRestBeginsBehindIt) {
 }
 
 TEST(Schedule, PlateauFallsAfterPatienceEpochsWithoutANewBest) {
-  ScheduleOptions plateau = of("plateau");
+  ScheduleOptions plateau = schedule_of("plateau");
   plateau.gamma = 0.5;
   plateau.patience = 2;
   EXPECT_EQ(at(plateau, 3, 10, {50, 60, 60}), 1);           // an equal score is no improvement: one epoch
@@ -90,19 +90,19 @@ TEST(Schedule, CountsEpochsSinceTheBest) {
 }
 
 TEST(Schedule, RefusesWhatMakesNoSense) {
-  EXPECT_NO_THROW(check_schedule(of("cosine")));
+  EXPECT_NO_THROW(check_schedule(schedule_of("cosine")));
   try {
-    check_schedule(of("cosin"));
+    check_schedule(schedule_of("cosin"));
     FAIL();
   } catch (const Error& error) {
     EXPECT_NE(std::string(error.what()).find("cosine"), std::string::npos) << error.what();
   }
-  ScheduleOptions bad = of("step");
+  ScheduleOptions bad = schedule_of("step");
   bad.every = 0;
   EXPECT_THROW(check_schedule(bad), Error);
-  bad = of("exponential");  // final_factor 0
+  bad = schedule_of("exponential");  // final_factor 0
   EXPECT_THROW(check_schedule(bad), Error);
-  bad = of("constant");
+  bad = schedule_of("constant");
   bad.warmup_epochs = -1;
   EXPECT_THROW(check_schedule(bad), Error);
 }
