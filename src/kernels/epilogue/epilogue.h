@@ -26,8 +26,9 @@ struct Thresholds {
   bool narrow = false;               // all limits fit 16 bits: saturated 16-bit sums compare the same
   std::vector<std::int32_t> limits;  // [blocks][levels][16]; never: INT32_MAX
   std::vector<std::int16_t> limits16;
-  std::vector<std::int32_t> turn;   // [blocks * 16]: 0 or -1
-  std::vector<std::uint8_t> start;  // [blocks * 16]: stored code of no level passed
+  std::vector<std::int32_t> turn;     // [blocks * 16]: 0 or -1
+  std::vector<std::uint8_t> start;    // [blocks * 16]: stored code of no level passed
+  std::vector<std::uint32_t> always;  // [blocks]: a bit for each channel whose start is not 0
 };
 
 struct ThresholdCall {

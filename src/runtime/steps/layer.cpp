@@ -13,7 +13,8 @@ LayerBlocks::LayerBlocks(std::int64_t positions, std::int64_t stride, int thread
   // Sums of a block stay in the first-level cache; a block is a multiple of the kernels' rows. Enough parts to balance
   // threads.
   const std::int64_t most = stride <= 64 ? 48 : 24;
-  rows_ = std::clamp<std::int64_t>((positions + threads * 4 - 1) / (threads * 4), 1, most);
+  const std::int64_t parts = threads == 1 ? (positions + most - 1) / most : threads * 4;
+  rows_ = std::clamp<std::int64_t>((positions + parts - 1) / std::max<std::int64_t>(parts, 1), 1, most);
   blocks_ = (positions + rows_ - 1) / rows_;
   parts_ = std::min<std::int64_t>(blocks_, threads * 4);
 }
