@@ -88,5 +88,11 @@ void threshold_bits(const ThresholdCall& call) noexcept;
 void real_epilogue(const RealCall& call) noexcept;
 }  // namespace avx512
 #endif
+#if defined(__aarch64__)
+namespace neon {
+void threshold_codes(const ThresholdCall& call) noexcept;
+void threshold_bits(const ThresholdCall& call) noexcept;
+}  // namespace neon
+#endif
 
 }  // namespace nnq

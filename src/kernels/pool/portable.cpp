@@ -1,5 +1,5 @@
-// The rows that run everywhere. A flipped value (all its bits inverted) orders the other way round, so that one maximum serves
-// both; on bits the maximum is OR.
+// The rows that run everywhere. A flipped value (all its bits inverted) orders the other way round, so that one maximum
+// serves both; on bits the maximum is OR.
 #include <cstring>
 
 #include "kernels/pool/pool.h"

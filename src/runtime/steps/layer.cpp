@@ -267,8 +267,8 @@ Choice choose_bytes(const PlanContext& plan, const Step& step, const LayerWeight
   const std::int64_t out = step.out_channels;
   if (kernels.lookup != nullptr) {
     std::string why;
-    // Two passes for codes of more than 2 bits: 1.3x int8_maddubs, but no more than VNNI.
-    const std::int32_t most = bits == 1 && kernels.isa == Isa::avx2 ? 15 : 3;
+    // Two passes for codes of more than 2 bits: 1.3x int8_maddubs, but no more than VNNI or Arm's dot product.
+    const std::int32_t most = bits == 1 && kernels.narrow != nullptr ? 15 : 3;
     if (largest > most)
       why = std::string("activations have more than ") + (most > 3 ? "4" : "2") + " bits";
     else if (weights.levels.size() > 4)
