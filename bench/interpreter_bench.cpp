@@ -1,6 +1,7 @@
 // How many times faster the runtime is than the reference interpreter, without any instruction set of the CPU's own
 // (NNQ_ISA=portable): the shipped Fashion-MNIST network packed at several widths, or the .nnq files named.
-// `bench_interpreter [FILE.nnq ...]`; exits 1 when a ratio is below 20.
+// `bench_interpreter [FILE.nnq ...]`; exits 1 when a ratio is below 20. `bench_interpreter --write FOLDER` writes the
+// packed networks and an input, for comparing machines.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,6 +10,8 @@
 #include <ctime>
 #include <functional>
 
+#include "core/atomic_file.h"
+#include "core/npy.h"
 #include "core/random.h"
 #include "nnq/error.h"
 #include "nnq/lower.h"
@@ -22,6 +25,7 @@ namespace {
 using namespace nnq;
 
 constexpr double wanted = 20;
+constexpr int widths[] = {1, 2, 4, 8};
 
 /// Weights rounded to a step that covers them, or to their sign: enough for measuring time.
 Encoding encode(const Node& node, const Tensor& w) {
@@ -117,7 +121,18 @@ bool measure(const std::string& name, std::shared_ptr<const Model> model) {
   return slow / fast >= wanted;
 }
 
+/// FOLDER/wBaB.nnq of the shipped network, and FOLDER/input.npy.
+void write(const std::string& folder) {
+  const Graph graph = import_onnx(NNQ_SOURCE_DIR "/models/fashion_mnist_float.onnx");
+  for (const int bits : widths) {
+    const Program program = packed(graph, bits);
+    write_file_atomically(fmt::format("{0}/w{1}a{1}.nnq", folder, bits), serialize_program(program));
+    if (bits == widths[0]) throw_if_error(try_save_npy(random_inputs(program)[0], folder + "/input.npy"));
+  }
+}
+
 bool run(int count, char** arguments) {
+  if (count == 3 && arguments[1] == std::string("--write")) return write(arguments[2]), true;
   setenv("NNQ_ISA", "portable", 1);
   fmt::print("{:<28} {:>14} {:>14} {:>10}\n", "network, 1 image, 1 thread", "interpreter ms", "portable ms", "ratio");
   bool good = true;
@@ -128,7 +143,7 @@ bool run(int count, char** arguments) {
   }
   if (count > 1) return good;
   const Graph graph = import_onnx(NNQ_SOURCE_DIR "/models/fashion_mnist_float.onnx");
-  for (const int bits : {1, 2, 4, 8}) {
+  for (const int bits : widths) {
     std::shared_ptr<const Model> model;
     throw_if_error(Model::from_program(packed(graph, bits), model));
     good = measure(fmt::format("fashion_mnist W{0}A{0}", bits), std::move(model)) && good;

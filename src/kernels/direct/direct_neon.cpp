@@ -1,7 +1,8 @@
 // NEON rows, for every 64-bit Arm. int8: 16-bit multiply-accumulate with one activation as the factor of eight
 // weights; activations are unsigned and weights signed, which no 8-bit multiplication of NEON takes. narrow: the same,
 // accumulated in 16 bits, twice the products an instruction, where the caller has proven that nothing leaves them.
-// binary: cnt counts the bits of bytes. Tiles of four rows times 16 channels: 28 of the 32 registers.
+// binary: cnt counts the bits of bytes. Tiles of four rows (binary six) times 16 channels: 28 to 30 of the 32
+// registers.
 #include <arm_neon.h>
 
 #include "kernels/direct/direct.h"
@@ -9,8 +10,6 @@
 
 namespace nnq::neon {
 namespace {
-
-constexpr int tile_rows = 4;
 
 /// Weights of 16 channels, one vector for each of a unit's four k, in 16 bits.
 struct Weights {
@@ -118,36 +117,34 @@ inline void binary_tile(const DirectCall& call, const DirectRow* row, const std:
   for (std::int64_t k = 0; k < call.steps;) {
     const std::int64_t end = k + fits < call.steps ? k + fits : call.steps;
     uint8x16_t count[Rows][4];
-    for (int r = 0; r < Rows; ++r) {
-      for (int i = 0; i < 4; ++i) count[r][i] = vdupq_n_u8(0);
-    }
+    unrolled<Rows>([&](int r) { unrolled<4>([&](int i) { count[r][i] = vdupq_n_u8(0); }); });
     for (; k < end; ++k, panel += 64) {
       const std::int64_t offset = call.offsets[k];
       const uint8x16_t w[4] = {vld1q_u8(panel), vld1q_u8(panel + 16), vld1q_u8(panel + 32), vld1q_u8(panel + 48)};
-      for (int r = 0; r < Rows; ++r) {
+      unrolled<Rows>([&](int r) {
         const uint8x16_t x = vreinterpretq_u8_u32(vld1q_dup_u32(reinterpret_cast<const std::uint32_t*>(a[r] + offset)));
-        for (int i = 0; i < 4; ++i) count[r][i] = vaddq_u8(count[r][i], vcntq_u8(veorq_u8(x, w[i])));
-      }
+        unrolled<4>([&](int i) { count[r][i] = vaddq_u8(count[r][i], vcntq_u8(veorq_u8(x, w[i]))); });
+      });
     }
-    for (int r = 0; r < Rows; ++r) {
-      for (int i = 0; i < 4; ++i) {
+    unrolled<Rows>([&](int r) {
+      unrolled<4>([&](int i) {
         std::int32_t* const to = sums + r * call.stride + i * 4;
         const uint32x4_t mismatches = vpaddlq_u16(vpaddlq_u8(count[r][i]));
         vst1q_s32(to, vsubq_s32(vld1q_s32(to), vreinterpretq_s32_u32(vshlq_n_u32(mismatches, 1))));
-      }
-    }
+      });
+    });
   }
 }
 
 using Tile = void (*)(const DirectCall&, const DirectRow*, const std::uint8_t*, std::int64_t, std::int32_t*);
 
-template <Tile Whole, Tile One>
+template <int Rows, Tile Whole, Tile One>
 inline void tiles(const DirectCall& call) {
   for (std::int64_t p = 0; p < call.panel_count; ++p) {
     const std::uint8_t* const panel = call.panels + p * call.steps * 64;
     std::int32_t* const sums = call.sums + p * direct_panel;
     std::int64_t r = 0;
-    for (; r + tile_rows <= call.row_count; r += tile_rows)
+    for (; r + Rows <= call.row_count; r += Rows)
       Whole(call, call.rows + r, panel, p * direct_panel, sums + r * call.stride);
     for (; r < call.row_count; ++r) One(call, call.rows + r, panel, p * direct_panel, sums + r * call.stride);
   }
@@ -155,8 +152,8 @@ inline void tiles(const DirectCall& call) {
 
 }  // namespace
 
-void direct_int8(const DirectCall& call) noexcept { tiles<int8_tile<tile_rows>, int8_tile<1>>(call); }
-void direct_narrow(const DirectCall& call) noexcept { tiles<narrow_tile<tile_rows>, narrow_tile<1>>(call); }
-void direct_binary(const DirectCall& call) noexcept { tiles<binary_tile<tile_rows>, binary_tile<1>>(call); }
+void direct_int8(const DirectCall& call) noexcept { tiles<4, int8_tile<4>, int8_tile<1>>(call); }
+void direct_narrow(const DirectCall& call) noexcept { tiles<4, narrow_tile<4>, narrow_tile<1>>(call); }
+void direct_binary(const DirectCall& call) noexcept { tiles<6, binary_tile<6>, binary_tile<1>>(call); }
 
 }  // namespace nnq::neon

@@ -17,7 +17,8 @@ inline std::int64_t end_of(std::int64_t k, std::int64_t units, std::int64_t step
 template <int Lookups>
 inline void add_unit(const std::uint8_t* tables, const std::uint8_t* a, const std::uint8_t* w, uint8x16_t (&bytes)[2]) {
   for (int b = 0; b < 2; ++b) {
-    const std::uint8_t* table = tables + a[b] * (16 * Lookups);
+    const std::uint8_t* table = tables + std::size_t{a[b]} * (16 * Lookups);
+    if constexpr (Lookups == 2) asm("" : "+r"(table));  // one address for both, so that one instruction loads them
     for (int l = 0; l < Lookups; ++l, w += lookup_panel) {
       const uint8x16_t entries = vld1q_u8(table + 16 * l);
       bytes[0] = vaddq_u8(bytes[0], vqtbl1q_u8(entries, vld1q_u8(w)));
