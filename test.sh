@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs every test: release build, then address+undefined sanitizers with the
-# fuzz targets, then the thread sanitizer. ./test.sh quick runs the quick tests of the release build only.
+# fuzz targets, then the thread sanitizer, then Arm under qemu. ./test.sh quick runs the quick tests of the release build only.
 set -euo pipefail
 cd "$(dirname "$0")"
 scripts/setup.sh --tests
@@ -36,6 +36,7 @@ step "sanitizers: address, undefined" tests asan -L quick
 step "fuzzing, 20 s a reader" scripts/fuzz.sh 20
 export TSAN_OPTIONS=halt_on_error=1
 step "sanitizers: thread" tests tsan -R 'Thread|Parallel|Loader|Session|Pool'
+step "Arm under qemu" scripts/arm.sh
 step "release tests" tests release
 echo
 if [ ${#failed[@]} -gt 0 ]; then echo "test.sh: FAILED after $((SECONDS - start)) s: ${failed[*]}"; exit 1; fi

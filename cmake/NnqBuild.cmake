@@ -30,12 +30,25 @@ endif()
 
 set(NNQ_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror)
 
+# nnq_of_this_architecture(LIST): takes files of other architectures' instruction sets out of a list.
+function(nnq_of_this_architecture list)
+  set(files "${${list}}")
+  if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    list(FILTER files EXCLUDE REGEX "_avx(2|512)\\.cpp$")
+  endif()
+  if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+    list(FILTER files EXCLUDE REGEX "_neon(_dot)?\\.cpp$")
+  endif()
+  set(${list} "${files}" PARENT_SCOPE)
+endfunction()
+
 # nnq_room(NAME): object library nnq_room_NAME of every .cpp under src/NAME. Files named *_main.cpp, *_test.cpp and
-# *_bench.cpp are left to other targets. Files named *_avx2.cpp, *_avx512.cpp, ... are compiled for that
-# instruction set and only called after the CPU has been asked.
+# *_bench.cpp are left to other targets. Files named *_avx2.cpp, *_avx512.cpp, *_neon.cpp, *_neon_dot.cpp are compiled
+# for that instruction set, on its architecture, and only called after the CPU has been asked.
 function(nnq_room name)
   file(GLOB_RECURSE files CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp")
   list(FILTER files EXCLUDE REGEX "_(main|test|bench)\\.cpp$")
+  nnq_of_this_architecture(files)
   if(NOT files)
     set(files "${PROJECT_SOURCE_DIR}/cmake/empty.cpp")
   endif()
@@ -44,16 +57,21 @@ function(nnq_room name)
   target_include_directories(nnq_room_${name} PUBLIC
     "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>" "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src>"
     "$<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/generated>")
-  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-    foreach(file IN LISTS files)
-      if(file MATCHES "_avx2\\.cpp$")
-        set_source_files_properties("${file}" PROPERTIES COMPILE_OPTIONS "-O3;-mavx2;-mfma;-mpopcnt;-mbmi;-mbmi2;-mtune=znver3")
-      elseif(file MATCHES "_avx512\\.cpp$")
-        set_source_files_properties("${file}" PROPERTIES COMPILE_OPTIONS
-          "-O3;-mavx2;-mfma;-mpopcnt;-mbmi;-mbmi2;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vnni;-mavx512vpopcntdq;-mavx512vbmi;-mtune=znver3")
+  foreach(file IN LISTS files)
+    if(file MATCHES "_avx2\\.cpp$")
+      set_source_files_properties("${file}" PROPERTIES COMPILE_OPTIONS "-O3;-mavx2;-mfma;-mpopcnt;-mbmi;-mbmi2;-mtune=znver3")
+    elseif(file MATCHES "_avx512\\.cpp$")
+      set_source_files_properties("${file}" PROPERTIES COMPILE_OPTIONS
+        "-O3;-mavx2;-mfma;-mpopcnt;-mbmi;-mbmi2;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vnni;-mavx512vpopcntdq;-mavx512vbmi;-mtune=znver3")
+    elseif(file MATCHES "_neon(_dot)?\\.cpp$")
+      # Scheduled before registers are given out, 32 of them are not enough: a tenth of the inner loops would be spills.
+      set(options "-O3;$<$<CXX_COMPILER_ID:GNU>:-fno-schedule-insns>")
+      if(file MATCHES "_dot\\.cpp$")
+        list(APPEND options "-march=armv8.2-a+dotprod")
       endif()
-    endforeach()
-  endif()
+      set_source_files_properties("${file}" PROPERTIES COMPILE_OPTIONS "${options}")
+    endif()
+  endforeach()
 endfunction()
 
 # nnq_registry(FOLDER KIND): writes generated/nnq_registry/KIND.inc with NNQ_ROW(stem) for every .cpp directly in

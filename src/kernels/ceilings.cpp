@@ -28,7 +28,7 @@ void read_words(const void* from, std::int64_t bytes) {
   for (std::int64_t i = 0; i < bytes / 8; ++i) asm volatile("" : : "r"(word[i]));
 }
 
-double read_rate(Isa isa, std::int64_t bytes) {
+double read_rate([[maybe_unused]] Isa isa, std::int64_t bytes) {
   const std::vector<std::uint64_t> memory(static_cast<std::size_t>(bytes / 8 + 8), 1);
   void* start = const_cast<std::uint64_t*>(memory.data());
   std::size_t space = memory.size() * 8;

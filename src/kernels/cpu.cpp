@@ -2,6 +2,9 @@
 
 #include <cstdlib>
 #include <cstring>
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
 
 namespace nnq {
 
@@ -18,20 +21,25 @@ Isa hardware_isa() {
     return avx512 ? Isa::avx512 : avx2 ? Isa::avx2 : Isa::portable;
   }();
   return best;
+#elif defined(__aarch64__) && defined(__linux__)
+  constexpr unsigned long dot_product = 1UL << 20;  // HWCAP_ASIMDDP of asm/hwcap.h
+  static const Isa best = (getauxval(AT_HWCAP) & dot_product) != 0 ? Isa::neon_dot : Isa::neon;
+  return best;
+#elif defined(__aarch64__)
+  return Isa::neon;
 #else
   return Isa::portable;
 #endif
 }
 
 Isa active_isa() {
+  const Isa hardware = hardware_isa();
   const char* wanted = std::getenv("NNQ_ISA");
-  if (wanted == nullptr) return hardware_isa();
-  Isa limit = hardware_isa();
-  if (std::strcmp(wanted, "portable") == 0)
-    limit = Isa::portable;
-  else if (std::strcmp(wanted, "avx2") == 0)
-    limit = Isa::avx2;
-  return limit < hardware_isa() ? limit : hardware_isa();
+  if (wanted == nullptr) return hardware;
+  for (const Isa isa : every_isa) {
+    if (std::strcmp(wanted, name_of(isa)) == 0) return isa < hardware ? isa : hardware;
+  }
+  return hardware;
 }
 
 const char* name_of(Isa isa) {
@@ -42,6 +50,10 @@ const char* name_of(Isa isa) {
       return "avx2";
     case Isa::avx512:
       return "avx512";
+    case Isa::neon:
+      return "neon";
+    case Isa::neon_dot:
+      return "neon_dot";
   }
   return "?";
 }

@@ -130,7 +130,7 @@ TEST_P(LayerGeometry, SumsAreTheInterpreters) {
     ASSERT_TRUE(interpret_program(program, std::vector{x}, expected).ok());
     std::shared_ptr<const Model> model;
     ASSERT_TRUE(Model::from_program(program, model).ok());
-    for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
+    for (const Isa isa : every_isa) {
       if (isa > hardware_isa()) continue;
       setenv("NNQ_ISA", name_of(isa), 1);
       for (const int threads : {1, 3}) {

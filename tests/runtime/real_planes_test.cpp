@@ -140,7 +140,7 @@ void expect_runtime_agrees(const Network& network) {
   const std::vector<Tensor> expected = interpreted(network);
   std::shared_ptr<const Model> model;
   ASSERT_TRUE(Model::from_bytes(serialize_program(network.program), model).ok());
-  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
+  for (const Isa isa : every_isa) {
     if (isa > hardware_isa()) continue;
     setenv("NNQ_ISA", name_of(isa), 1);
     for (const int threads : {1, 3}) {

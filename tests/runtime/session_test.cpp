@@ -53,7 +53,7 @@ class IsaGuard {
 
 std::vector<Isa> available() {
   std::vector<Isa> list;
-  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
+  for (const Isa isa : every_isa) {
     if (isa <= hardware_isa())
       list.push_back(isa);
     else

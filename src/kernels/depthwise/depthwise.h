@@ -39,5 +39,10 @@ namespace avx2 {
 void depthwise(const DepthwiseCall& call) noexcept;
 }
 #endif
+#if defined(__aarch64__)
+namespace neon {
+void depthwise(const DepthwiseCall& call) noexcept;
+}
+#endif
 
 }  // namespace nnq

@@ -7,6 +7,9 @@ constexpr DepthwiseKernels table[] = {
 #if defined(__x86_64__)
     {Isa::avx2, "depthwise_madd_avx2", avx2::depthwise},
 #endif
+#if defined(__aarch64__)
+    {Isa::neon, "depthwise_smlal_neon", neon::depthwise},
+#endif
     {Isa::portable, "depthwise_portable", portable::depthwise},
 };
 

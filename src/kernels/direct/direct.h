@@ -91,5 +91,17 @@ void direct_int8(const DirectCall& call) noexcept;
 void direct_binary(const DirectCall& call) noexcept;
 }  // namespace avx512
 #endif
+#if defined(__aarch64__)
+namespace neon {
+void direct_int8(const DirectCall& call) noexcept;
+void direct_narrow(const DirectCall& call) noexcept;
+void direct_binary(const DirectCall& call) noexcept;
+void direct_lookup(const DirectCall& call) noexcept;
+void pack_codes(const std::uint8_t* codes, std::uint8_t* packed, std::int64_t count, int shift) noexcept;
+}  // namespace neon
+namespace neon_dot {
+void direct_int8(const DirectCall& call) noexcept;
+}
+#endif
 
 }  // namespace nnq

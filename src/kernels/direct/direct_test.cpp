@@ -76,6 +76,13 @@ void each_size(F&& f) {
       }
     }
   }
+  // Beyond the blocks in which the portable rows sum: 24 rows, 96 or 124 steps.
+  for (const std::int64_t steps : {96, 97, 124, 125, 260}) {
+    for (const std::int64_t rows : {1, 25, 50}) {
+      f(rows, steps, 2);
+      if (::testing::Test::HasFatalFailure()) return;
+    }
+  }
 }
 
 std::int32_t int8_sum(const Product& s, const std::uint8_t* row, std::int64_t o, std::uint8_t* weights) {
@@ -159,18 +166,23 @@ TEST(Direct, Binary) {
   for (const DirectKernels& kernels : rows_of(direct_table)) {
     Random random(3);
     each_size([&](std::int64_t rows, std::int64_t steps, std::int64_t panels) {
-      Product s(rows, steps, panels, 16, 4, 64, random);
-      kernels.binary(s.call);
-      s.expect(kernels.binary_name, [&](const std::uint8_t* row, std::int64_t o) {
-        std::int32_t mismatches = 0;
-        for (std::int64_t k = 0; k < steps; ++k) {
-          for (std::int64_t i = 0; i < 4; ++i) {
-            const int both = row[s.offsets[sz(k)] + i] ^ s.weights[((o / 16 * steps + k) * 16 + o % 16) * 4 + i];
-            mismatches += std::popcount(static_cast<unsigned>(both));
+      for (const bool all : {false, true}) {  // all: every bit differs, the largest counts in a byte
+        Product s(rows, steps, panels, 16, 4, 64, random);
+        for (std::int64_t i = 0; all && i < s.data.size(); ++i) s.data[i] = 0xff;
+        for (std::int64_t i = 0; all && i < s.weights.size(); ++i) s.weights[i] = 0;
+        kernels.binary(s.call);
+        s.expect(kernels.binary_name, [&](const std::uint8_t* row, std::int64_t o) {
+          std::int32_t mismatches = 0;
+          for (std::int64_t k = 0; k < steps; ++k) {
+            for (std::int64_t i = 0; i < 4; ++i) {
+              const int both = row[s.offsets[sz(k)] + i] ^ s.weights[((o / 16 * steps + k) * 16 + o % 16) * 4 + i];
+              mismatches += std::popcount(static_cast<unsigned>(both));
+            }
           }
-        }
-        return -2 * mismatches;
-      });
+          return -2 * mismatches;
+        });
+        if (::testing::Test::HasFatalFailure()) return;
+      }
     });
   }
 }

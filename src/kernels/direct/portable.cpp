@@ -1,52 +1,51 @@
-// The reference rows: plain C++ that says what the others must compute.
-#include <bit>
+// The rows that run everywhere: C++ that compilers turn into the baseline's vectors.
+#include <algorithm>
+#include <cstring>
 
 #include "kernels/direct/direct.h"
+#include "kernels/portable_dot.h"
+#include "kernels/portable_popcount.h"
 
 namespace nnq::portable {
 
 void direct_int8(const DirectCall& call) noexcept {
-  for (std::int64_t p = 0; p < call.panel_count; ++p) {
-    const auto* panel = reinterpret_cast<const std::int8_t*>(call.panels) + p * call.steps * 64;
-    for (std::int64_t r = 0; r < call.row_count; ++r) {
-      const DirectRow& row = call.rows[r];
-      std::int32_t sum[16];
-      for (int o = 0; o < 16; ++o) sum[o] = row.start[p * 16 + o];
-      for (std::int64_t k = 0; k < call.steps; ++k) {
-        const std::uint8_t* a = row.data + call.offsets[k];
-        const std::int32_t a0 = a[0], a1 = a[1], a2 = a[2], a3 = a[3];
-        if ((a0 | a1 | a2 | a3) == 0) continue;  // zero activations are common behind a ReLU
-        const std::int8_t* w = panel + k * 64;
-        for (int o = 0; o < 16; ++o)
-          sum[o] += a0 * w[4 * o] + a1 * w[4 * o + 1] + a2 * w[4 * o + 2] + a3 * w[4 * o + 3];
+  DotBlock block;
+  for (std::int64_t r0 = 0; r0 < call.row_count; r0 += dot_rows) {
+    const std::int64_t rows = std::min(dot_rows, call.row_count - r0);
+    std::int32_t* const sums = call.sums + r0 * call.stride;
+    for (std::int64_t r = 0; r < rows; ++r)
+      std::copy_n(call.rows[r0 + r].start, call.panel_count * direct_panel, sums + r * call.stride);
+    for (std::int64_t k = 0; k < call.steps; k += dot_units) {
+      const std::int64_t units = std::min(dot_units, call.steps - k), depth = dot_padded(units);
+      for (std::int64_t r = 0; r < rows; ++r)
+        dot_widen_row(call.rows[r0 + r].data, call.offsets + k, units, block.a[r]);
+      for (std::int64_t p = 0; p < call.panel_count; ++p) {
+        dot_widen_panel(reinterpret_cast<const std::int8_t*>(call.panels) + (p * call.steps + k) * 64, units, block);
+        dot_add(block, rows, depth, sums + p * direct_panel, call.stride);
       }
-      for (int o = 0; o < 16; ++o) call.sums[r * call.stride + p * 16 + o] = sum[o];
     }
   }
 }
 
 void direct_binary(const DirectCall& call) noexcept {
-  for (std::int64_t p = 0; p < call.panel_count; ++p) {
-    const std::uint8_t* panel = call.panels + p * call.steps * 64;
-    for (std::int64_t r = 0; r < call.row_count; ++r) {
-      const DirectRow& row = call.rows[r];
-      std::int32_t mismatches[16] = {};
-      std::int64_t k = 0;
-      for (; k + 2 <= call.steps; k += 2) {  // two steps a count: without an instruction for it that is what costs
-        std::uint32_t low, high, w[32];
-        __builtin_memcpy(&low, row.data + call.offsets[k], 4);
-        __builtin_memcpy(&high, row.data + call.offsets[k + 1], 4);
-        __builtin_memcpy(w, panel + k * 64, 128);
-        for (int o = 0; o < 16; ++o)
-          mismatches[o] += std::popcount((low ^ w[o]) | static_cast<std::uint64_t>(high ^ w[16 + o]) << 32);
+  Words4 x[count_words];  // each word of the row in all lanes, for all outputs
+  for (std::int64_t r = 0; r < call.row_count; ++r) {
+    const DirectRow& row = call.rows[r];
+    std::int32_t* const sums = call.sums + r * call.stride;
+    std::copy_n(row.start, call.panel_count * direct_panel, sums);
+    for (std::int64_t first = 0; first < call.steps; first += count_words) {
+      const std::int64_t words = std::min(count_words, call.steps - first);
+      for (std::int64_t k = 0; k < words; ++k) {
+        std::uint32_t word;
+        std::memcpy(&word, row.data + call.offsets[first + k], 4);
+        x[k] = Words4{} + word;
       }
-      for (; k < call.steps; ++k) {
-        std::uint32_t x, w[16];
-        __builtin_memcpy(&x, row.data + call.offsets[k], 4);
-        __builtin_memcpy(w, panel + k * 64, 64);
-        for (int o = 0; o < 16; ++o) mismatches[o] += std::popcount(x ^ w[o]);
+      for (std::int64_t o = 0; o < call.panel_count * direct_panel; o += 4) {
+        const std::uint8_t* w = call.panels + (o / 16 * call.steps + first) * 64 + o % 16 * 4;
+        const Words4 mismatches =
+            count_bits(words, [&](std::int64_t k) { return x[k] ^ load_vector<Words4>(w + k * 64); });
+        for (std::int64_t i = 0; i < 4; ++i) sums[o + i] -= static_cast<std::int32_t>(2 * mismatches[i]);
       }
-      for (int o = 0; o < 16; ++o) call.sums[r * call.stride + p * 16 + o] = row.start[p * 16 + o] - 2 * mismatches[o];
     }
   }
 }

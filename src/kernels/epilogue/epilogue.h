@@ -26,8 +26,9 @@ struct Thresholds {
   bool narrow = false;               // all limits fit 16 bits: saturated 16-bit sums compare the same
   std::vector<std::int32_t> limits;  // [blocks][levels][16]; never: INT32_MAX
   std::vector<std::int16_t> limits16;
-  std::vector<std::int32_t> turn;   // [blocks * 16]: 0 or -1
-  std::vector<std::uint8_t> start;  // [blocks * 16]: stored code of no level passed
+  std::vector<std::int32_t> turn;     // [blocks * 16]: 0 or -1
+  std::vector<std::uint8_t> start;    // [blocks * 16]: stored code of no level passed
+  std::vector<std::uint32_t> always;  // [blocks]: a bit for each channel whose start is not 0
 };
 
 struct ThresholdCall {
@@ -86,6 +87,12 @@ void threshold_codes(const ThresholdCall& call) noexcept;
 void threshold_bits(const ThresholdCall& call) noexcept;
 void real_epilogue(const RealCall& call) noexcept;
 }  // namespace avx512
+#endif
+#if defined(__aarch64__)
+namespace neon {
+void threshold_codes(const ThresholdCall& call) noexcept;
+void threshold_bits(const ThresholdCall& call) noexcept;
+}  // namespace neon
 #endif
 
 }  // namespace nnq

@@ -1,5 +1,6 @@
 // The reference rows, and what all rows share.
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 #include "kernels/epilogue/real_loops.h"
@@ -33,6 +34,9 @@ void Thresholds::make(std::int64_t channel_count, std::int32_t level_count, cons
       narrow = narrow && limit >= -32768 && limit <= 32766;
     }
   }
+  always.assign(static_cast<std::size_t>(blocks), 0);
+  for (std::size_t c = 0; c < start.size(); ++c)
+    always[c / epilogue_block] |= start[c] != 0 ? 1U << c % epilogue_block : 0U;
   if (!narrow) return;
   limits16.resize(limits.size());
   for (std::size_t i = 0; i < limits.size(); ++i)
@@ -42,47 +46,90 @@ void Thresholds::make(std::int64_t channel_count, std::int32_t level_count, cons
 namespace portable {
 namespace {
 
-/// Calls f(levels passed by each of a block's channels, position, first channel, channels) for every block.
+/// Calls f(sums, position, first channel, channels) for every block; sums of a last, partial block are copied, so that
+/// all loops over a block have a constant length and become vectors.
 template <class F>
-void blocks(const ThresholdCall& call, F&& f) {
-  const Thresholds& t = *call.thresholds;
+inline void blocks(const ThresholdCall& call, F&& f) {
+  const std::int64_t channels = call.thresholds->channels, whole = channels / epilogue_block * epilogue_block;
   for (std::int64_t i = 0; i < call.count; ++i) {
-    for (std::int64_t c = 0; c < t.channels; c += epilogue_block) {
-      const std::int64_t n = std::min(epilogue_block, t.channels - c);
-      const std::int32_t *sums = call.sums + i * call.stride + c, *turn = t.turn.data() + c;
-      std::int32_t turned[epilogue_block] = {}, count[epilogue_block] = {};
-      for (std::int64_t k = 0; k < n; ++k) turned[k] = sums[k];
-      for (std::int64_t k = 0; k < epilogue_block; ++k) turned[k] = (turned[k] ^ turn[k]) - turn[k];
-      const std::int32_t* limit = t.limits.data() + c * t.levels;
-      for (std::int32_t l = 0; l < t.levels; ++l, limit += epilogue_block) {
-        for (std::int64_t k = 0; k < epilogue_block; ++k) count[k] += turned[k] > limit[k] ? 1 : 0;
-      }
-      f(count, i, c, n);
-    }
+    const std::int32_t* const sums = call.sums + i * call.stride;
+    for (std::int64_t c = 0; c < whole; c += epilogue_block) f(sums + c, i, c, epilogue_block);
+    if (whole == channels) continue;
+    std::int32_t rest[epilogue_block] = {};
+    for (std::int64_t c = whole; c < channels; ++c) rest[c - whole] = sums[c];
+    f(rest, i, whole, channels - whole);
   }
+}
+
+struct Block {
+  alignas(16) std::int32_t value[epilogue_block];
+};
+
+/// Sums, negated where their channel falls.
+template <bool Turns>
+inline Block turned(const Thresholds& t, const std::int32_t* sums, std::int64_t c) {
+  Block b;
+  const std::int32_t* turn = t.turn.data() + c;
+  for (std::int64_t k = 0; k < epilogue_block; ++k) b.value[k] = Turns ? (sums[k] ^ turn[k]) - turn[k] : sums[k];
+  return b;
+}
+
+template <bool Turns>
+void codes(const ThresholdCall& call) {
+  const Thresholds& t = *call.thresholds;
+  const std::int32_t shift = t.step - 1;  // the step is 1 or 2
+  blocks(call, [&](const std::int32_t* sums, std::int64_t i, std::int64_t c, std::int64_t n) {
+    const Block b = turned<Turns>(t, sums, c);
+    Block count = {};
+    const std::int32_t* limit = t.limits.data() + c * t.levels;
+    for (std::int32_t l = 0; l < t.levels; ++l, limit += epilogue_block) {
+      for (std::int64_t k = 0; k < epilogue_block; ++k) count.value[k] -= b.value[k] > limit[k] ? -1 : 0;
+    }
+    std::uint8_t code[epilogue_block];
+    for (std::int64_t k = 0; k < epilogue_block; ++k) code[k] = static_cast<std::uint8_t>(count.value[k] << shift);
+    const std::uint8_t* start = t.start.data() + c;
+    for (std::int64_t k = 0; k < epilogue_block; ++k) code[k] = static_cast<std::uint8_t>(code[k] + start[k]);
+    std::uint8_t* out = static_cast<std::uint8_t*>(call.out) + i * t.channels + c;
+    if (n == epilogue_block)
+      std::memcpy(out, code, epilogue_block);
+    else
+      std::memcpy(out, code, static_cast<std::size_t>(n));
+  });
+}
+
+constexpr std::int32_t bit_of[epilogue_block] = {1,      1 << 1, 1 << 2,  1 << 3,  1 << 4,  1 << 5,  1 << 6,  1 << 7,
+                                                 1 << 8, 1 << 9, 1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15};
+
+template <bool Turns>
+void bits(const ThresholdCall& call) {
+  const Thresholds& t = *call.thresholds;
+  const std::int64_t words = (t.channels + 31) / 32;
+  blocks(call, [&](const std::int32_t* sums, std::int64_t i, std::int64_t c, std::int64_t n) {
+    const Block b = turned<Turns>(t, sums, c);
+    const std::int32_t* limit = t.limits.data() + c;
+    std::int32_t passed = 0;
+    for (std::int64_t k = 0; k < epilogue_block; ++k) passed |= b.value[k] > limit[k] ? bit_of[k] : 0;
+    const std::uint32_t mask =
+        (static_cast<std::uint32_t>(passed) | t.always[static_cast<std::size_t>(c / 16)]) & ((1U << n) - 1);
+    std::uint32_t* word = static_cast<std::uint32_t*>(call.out) + i * words + c / 32;
+    *word = c % 32 == 0 ? mask : *word | mask << 16;
+  });
 }
 
 }  // namespace
 
 void threshold_codes(const ThresholdCall& call) noexcept {
-  const Thresholds& t = *call.thresholds;
-  blocks(call, [&](const std::int32_t* count, std::int64_t i, std::int64_t c, std::int64_t n) {
-    std::uint8_t* out = static_cast<std::uint8_t*>(call.out) + i * t.channels + c;
-    for (std::int64_t k = 0; k < n; ++k)
-      out[k] = static_cast<std::uint8_t>(t.start[static_cast<std::size_t>(c + k)] + t.step * count[k]);
-  });
+  if (call.thresholds->turns)
+    codes<true>(call);
+  else
+    codes<false>(call);
 }
 
 void threshold_bits(const ThresholdCall& call) noexcept {
-  const Thresholds& t = *call.thresholds;
-  const std::int64_t words = (t.channels + 31) / 32;
-  blocks(call, [&](const std::int32_t* count, std::int64_t i, std::int64_t c, std::int64_t n) {
-    std::uint32_t bits = 0;
-    for (std::int64_t k = 0; k < n; ++k)
-      bits |= (t.start[static_cast<std::size_t>(c + k)] != 0 || count[k] != 0 ? 1u : 0u) << k;
-    std::uint32_t* word = static_cast<std::uint32_t*>(call.out) + i * words + c / 32;
-    *word = c % 32 == 0 ? bits : *word | bits << 16;
-  });
+  if (call.thresholds->turns)
+    bits<true>(call);
+  else
+    bits<false>(call);
 }
 
 void real_epilogue(const RealCall& call) noexcept { real_loops(call); }

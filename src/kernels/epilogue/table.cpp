@@ -8,6 +8,10 @@ constexpr EpilogueKernels table[] = {
     {Isa::avx512, "epilogue_avx512", avx512::threshold_codes, avx512::threshold_bits, avx512::real_epilogue},
     {Isa::avx2, "epilogue_avx2", avx2::threshold_codes, avx2::threshold_bits, avx2::real_epilogue},
 #endif
+#if defined(__aarch64__)
+    // The float epilogue is plain loops, which the baseline compiles to NEON.
+    {Isa::neon, "epilogue_neon", neon::threshold_codes, neon::threshold_bits, portable::real_epilogue},
+#endif
     {Isa::portable, "epilogue_portable", portable::threshold_codes, portable::threshold_bits, portable::real_epilogue},
 };
 

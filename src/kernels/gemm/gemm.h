@@ -67,5 +67,18 @@ void gemm_binary(const std::uint32_t*, std::size_t, const std::uint32_t*, std::i
 void gemm_float(const float*, std::int64_t, std::int64_t, const float*, const float*, float*, std::int64_t) noexcept;
 }  // namespace avx512
 #endif
+#if defined(__aarch64__)
+namespace neon {
+void gemm_int8(const std::uint8_t*, std::size_t, const std::int8_t*, std::int64_t, std::int64_t, std::int64_t,
+               std::int32_t*, std::int64_t) noexcept;
+void gemm_binary(const std::uint32_t*, std::size_t, const std::uint32_t*, std::int64_t, std::int64_t, std::int64_t,
+                 std::int32_t*, std::int64_t) noexcept;
+void gemm_float(const float*, std::int64_t, std::int64_t, const float*, const float*, float*, std::int64_t) noexcept;
+}  // namespace neon
+namespace neon_dot {
+void gemm_int8(const std::uint8_t*, std::size_t, const std::int8_t*, std::int64_t, std::int64_t, std::int64_t,
+               std::int32_t*, std::int64_t) noexcept;
+}
+#endif
 
 }  // namespace nnq

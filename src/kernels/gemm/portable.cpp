@@ -1,45 +1,49 @@
-// The reference rows: plain C++ that any compiler vectorises somewhat.
-#include <bit>
+// The rows that run everywhere: C++ that compilers turn into the baseline's vectors.
+#include <algorithm>
 
 #include "kernels/gemm/gemm.h"
+#include "kernels/portable_dot.h"
+#include "kernels/portable_popcount.h"
 
 namespace nnq::portable {
 
 void gemm_int8(const std::uint8_t* a, std::size_t row_bytes, const std::int8_t* panels, std::int64_t rows,
                std::int64_t k4, std::int64_t panel_count, std::int32_t* sums, std::int64_t stride) noexcept {
-  for (std::int64_t p = 0; p < panel_count; ++p) {
-    const std::int8_t* panel = panels + p * k4 * 64;
-    for (std::int64_t r = 0; r < rows; ++r) {
-      const std::uint8_t* row = a + static_cast<std::size_t>(r) * row_bytes;
-      std::int32_t sum[16] = {};
-      for (std::int64_t k = 0; k < k4; ++k) {
-        const std::int8_t* w = panel + k * 64;
-        const std::int32_t a0 = row[4 * k], a1 = row[4 * k + 1], a2 = row[4 * k + 2], a3 = row[4 * k + 3];
-        if ((a0 | a1 | a2 | a3) == 0) continue;  // zero activations are common behind a ReLU
-        for (int o = 0; o < 16; ++o)
-          sum[o] += a0 * w[4 * o] + a1 * w[4 * o + 1] + a2 * w[4 * o + 2] + a3 * w[4 * o + 3];
+  DotBlock block;
+  std::int64_t offsets[dot_units];
+  for (std::int64_t k = 0; k < dot_units; ++k) offsets[k] = 4 * k;
+  for (std::int64_t r0 = 0; r0 < rows; r0 += dot_rows) {
+    const std::int64_t count = std::min(dot_rows, rows - r0);
+    std::int32_t* const to = sums + r0 * stride;
+    for (std::int64_t r = 0; r < count; ++r) std::fill_n(to + r * stride, panel_count * panel_width, 0);
+    for (std::int64_t k = 0; k < k4; k += dot_units) {
+      const std::int64_t units = std::min(dot_units, k4 - k), depth = dot_padded(units);
+      for (std::int64_t r = 0; r < count; ++r)
+        dot_widen_row(a + static_cast<std::size_t>(r0 + r) * row_bytes + 4 * k, offsets, units, block.a[r]);
+      for (std::int64_t p = 0; p < panel_count; ++p) {
+        dot_widen_panel(panels + (p * k4 + k) * 64, units, block);
+        dot_add(block, count, depth, to + p * panel_width, stride);
       }
-      for (int o = 0; o < 16; ++o) sums[r * stride + p * 16 + o] = sum[o];
     }
   }
 }
 
 void gemm_binary(const std::uint32_t* a, std::size_t row_words, const std::uint32_t* panels, std::int64_t rows,
                  std::int64_t k32, std::int64_t panel_count, std::int32_t* mismatches, std::int64_t stride) noexcept {
-  for (std::int64_t p = 0; p < panel_count; ++p) {
-    const std::uint32_t* panel = panels + p * k32 * 16;
-    for (std::int64_t r = 0; r < rows; ++r) {
-      const std::uint32_t* row = a + static_cast<std::size_t>(r) * row_words;
-      std::int32_t count[16] = {};
-      for (std::int64_t k = 0; k + 1 < k32; k += 2) {
-        const std::uint64_t low = row[k], high = row[k + 1];
-        const std::uint32_t *w0 = panel + k * 16, *w1 = w0 + 16;
-        for (int o = 0; o < 16; ++o) count[o] += std::popcount((low ^ w0[o]) | ((high ^ w1[o]) << 32));
+  Words4 x[count_words];  // each word of the row in all lanes, for all outputs
+  for (std::int64_t r = 0; r < rows; ++r) {
+    std::int32_t* const counts = mismatches + r * stride;
+    std::fill_n(counts, panel_count * panel_width, 0);
+    for (std::int64_t first = 0; first < k32; first += count_words) {
+      const std::int64_t words = std::min(count_words, k32 - first);
+      const std::uint32_t* row = a + static_cast<std::size_t>(r) * row_words + first;
+      for (std::int64_t k = 0; k < words; ++k) x[k] = Words4{} + row[k];
+      for (std::int64_t o = 0; o < panel_count * panel_width; o += 4) {
+        const std::uint32_t* w = panels + (o / panel_width * k32 + first) * panel_width + o % panel_width;
+        const Words4 count =
+            count_bits(words, [&](std::int64_t k) { return x[k] ^ load_vector<Words4>(w + k * panel_width); });
+        for (std::int64_t i = 0; i < 4; ++i) counts[o + i] += static_cast<std::int32_t>(count[i]);
       }
-      if (k32 % 2 != 0) {
-        for (int o = 0; o < 16; ++o) count[o] += std::popcount(row[k32 - 1] ^ panel[(k32 - 1) * 16 + o]);
-      }
-      for (int o = 0; o < 16; ++o) mismatches[r * stride + p * 16 + o] = count[o];
     }
   }
 }

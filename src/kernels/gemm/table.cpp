@@ -10,6 +10,12 @@ constexpr GemmKernels table[] = {
     {Isa::avx2, "int8_madd_avx2", avx2::gemm_int8, "binary_pshufb_avx2", avx2::gemm_binary, "float_fma_avx2",
      avx2::gemm_float},
 #endif
+#if defined(__aarch64__)
+    {Isa::neon_dot, "int8_sdot_neon", neon_dot::gemm_int8, "binary_cnt_neon", neon::gemm_binary, "float_fmla_neon",
+     neon::gemm_float},
+    {Isa::neon, "int8_smlal_neon", neon::gemm_int8, "binary_cnt_neon", neon::gemm_binary, "float_fmla_neon",
+     neon::gemm_float},
+#endif
     {Isa::portable, "int8_portable", portable::gemm_int8, "binary_popcount_portable", portable::gemm_binary,
      "float_portable", portable::gemm_float},
 };

@@ -46,5 +46,11 @@ void plane_counts(const std::uint64_t*, int, const std::uint64_t*, int, std::int
                   std::int64_t) noexcept;
 }
 #endif
+#if defined(__aarch64__)
+namespace neon {
+void plane_counts(const std::uint64_t*, int, const std::uint64_t*, int, std::int64_t, std::int64_t, std::int32_t*,
+                  std::int64_t) noexcept;
+}
+#endif
 
 }  // namespace nnq

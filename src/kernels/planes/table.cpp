@@ -8,6 +8,9 @@ constexpr PlaneKernel table[] = {
     {Isa::avx512, "planes_vpopcnt_avx512", avx512::plane_counts},
     {Isa::avx2, "planes_pshufb_avx2", avx2::plane_counts},
 #endif
+#if defined(__aarch64__)
+    {Isa::neon, "planes_cnt_neon", neon::plane_counts},
+#endif
     {Isa::portable, "planes_popcount_portable", portable::plane_counts},
 };
 

@@ -49,5 +49,10 @@ void max_pool_sums(const PoolCall& call) noexcept;
 void sum_pool_bytes(const std::uint8_t* in, std::int64_t positions, std::int64_t channels, std::int32_t* sums) noexcept;
 }  // namespace avx2
 #endif
+#if defined(__aarch64__)
+namespace neon {
+void sum_pool_bytes(const std::uint8_t* in, std::int64_t positions, std::int64_t channels, std::int32_t* sums) noexcept;
+}
+#endif
 
 }  // namespace nnq

@@ -13,7 +13,8 @@ LayerBlocks::LayerBlocks(std::int64_t positions, std::int64_t stride, int thread
   // Sums of a block stay in the first-level cache; a block is a multiple of the kernels' rows. Enough parts to balance
   // threads.
   const std::int64_t most = stride <= 64 ? 48 : 24;
-  rows_ = std::clamp<std::int64_t>((positions + threads * 4 - 1) / (threads * 4), 1, most);
+  const std::int64_t parts = threads == 1 ? (positions + most - 1) / most : threads * 4;
+  rows_ = std::clamp<std::int64_t>((positions + parts - 1) / std::max<std::int64_t>(parts, 1), 1, most);
   blocks_ = (positions + rows_ - 1) / rows_;
   parts_ = std::min<std::int64_t>(blocks_, threads * 4);
 }
@@ -266,8 +267,8 @@ Choice choose_bytes(const PlanContext& plan, const Step& step, const LayerWeight
   const std::int64_t out = step.out_channels;
   if (kernels.lookup != nullptr) {
     std::string why;
-    // Two passes for codes of more than 2 bits: 1.3x int8_maddubs, but no more than VNNI.
-    const std::int32_t most = bits == 1 && kernels.isa == Isa::avx2 ? 15 : 3;
+    // Two passes for codes of more than 2 bits: 1.3x int8_maddubs, but no more than VNNI or Arm's dot product.
+    const std::int32_t most = bits == 1 && kernels.narrow != nullptr ? 15 : 3;
     if (largest > most)
       why = std::string("activations have more than ") + (most > 3 ? "4" : "2") + " bits";
     else if (weights.levels.size() > 4)
