@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "runtime/steps/layer_starts.h"
+#include "runtime/steps/matvec.h"
 
 namespace nnq {
 
@@ -50,6 +51,7 @@ class DirectLayer final : public PreparedStep {
     if (geometry_.positions() > 0) pack(weights, plan.code(step.inputs[0]));
     if (choice_.narrow != nullptr) choose_narrow();
     kernel = std::string(step.kind == StepKind::convolution ? "conv_" : "dense_") + choice_.name;
+    weight_bytes = weights_.size();
     input_bytes_ = (input_.scratch_bytes() + 63) / 64 * 64;
     part_bytes_ = static_cast<std::size_t>(blocks_.rows()) *
                       (static_cast<std::size_t>(stride_) * 4 + sizeof(DirectRow)) / 64 * 64 +
@@ -301,6 +303,19 @@ Choice choose_bytes(const PlanContext& plan, const Step& step, const LayerWeight
   return choice;
 }
 
+/// A layer on codes in bytes: few rows of a fully connected layer with their weights packed, others directly.
+std::unique_ptr<PreparedStep> make_bytes(const PlanContext& plan, const Step& step, const LayerWeights& weights,
+                                         std::vector<std::string>& refused) {
+  const Choice choice = choose_bytes(plan, step, weights, refused);
+  std::string why;
+  // A lookup does four times the products of an AVX2 multiplication, on twice the bytes; VNNI makes up for it.
+  std::unique_ptr<PreparedStep> made;
+  if (choice.lookups == 0 || direct_kernels(plan.isa).isa != Isa::avx2) made = make_matvec(plan, step, weights, why);
+  if (made != nullptr) return made;
+  if (!why.empty()) refused.push_back("matvec: " + why);
+  return std::make_unique<DirectLayer>(plan, step, weights, choice);
+}
+
 Choice choose_bits(const PlanContext& plan, const Step& step) {
   const DirectKernels& kernels = direct_kernels(plan.isa);
   Choice choice;
@@ -366,14 +381,15 @@ std::unique_ptr<PreparedStep> make_layer(const PlanContext& plan, const Step& st
   LayerWeights weights(step);
   const Slot& in = plan.slot(step.inputs[0]);
   if (in.storage == Storage::bits) {
+    made = make_binary_matvec(plan, step, weights);
     weights.set_taps(LayerGeometry(in, plan.slot(step.outputs[0]), step).taps());
-    made = std::make_unique<DirectLayer>(plan, step, weights, choose_bits(plan, step));
+    if (made == nullptr) made = std::make_unique<DirectLayer>(plan, step, weights, choose_bits(plan, step));
   } else if (step.kind == StepKind::convolution && step.groups > 1 && step.groups == step.in_channels &&
              step.groups == step.out_channels) {
     made = make_depthwise(plan, step);
   } else {
     weights.set_taps(LayerGeometry(in, plan.slot(step.outputs[0]), step).taps());
-    made = std::make_unique<DirectLayer>(plan, step, weights, choose_bytes(plan, step, weights, refused));
+    made = make_bytes(plan, step, weights, refused);
     if (!plan.code(step.inputs[0]).sign)
       refused.push_back("binary: activations are not one bit");
     else if (!step.weights.binary())
