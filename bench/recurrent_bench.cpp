@@ -12,6 +12,7 @@
 
 #include "core/random.h"
 #include "kernels/cpu.h"
+#include "nnq/program.h"
 #include "nnq/runtime.h"
 #include "pack/multibit.h"
 

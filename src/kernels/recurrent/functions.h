@@ -1,8 +1,8 @@
 // sigmoid and tanh as docs/program.md defines them: binary32 operations in a written order, no library call, so that
-// interpreter and runtime have the same bits on every machine. Within 3e-7 of the true values.
+// interpreter and runtime have the same bits on every machine. Within 3e-7 of the true values. Builtins and no helper
+// functions: core/clones.h.
 #pragma once
 
-#include <bit>
 #include <cstdint>
 
 namespace nnq {
@@ -32,8 +32,8 @@ NNQ_INLINE float exp_rounded(float x) {
   const float square = r * r;
   p = p * square + r;
   p = p + 1.0F;
-  const std::uint32_t exponent = (std::bit_cast<std::uint32_t>(shifted) + 127U) << 23;
-  return p * std::bit_cast<float>(exponent);
+  const std::uint32_t exponent = (__builtin_bit_cast(std::uint32_t, shifted) + 127U) << 23;
+  return p * __builtin_bit_cast(float, exponent);
 }
 
 /// 1 / (1 + e^-x)
