@@ -109,8 +109,25 @@ enum class StepKind : std::uint8_t {
   levels,     // codes -> float32 tensor: planes.levels[code - min]
   plane_convolution,  // codes -> float32 tensor or codes: codes and weights are sums of bit planes with real scales
   plane_dense,        // (planes); border positions stand for the real value 0; epilogue affine or requantize
+  // Multi-bit vectors: codes [.., n] and beside them a tensor of scales [.., bits], value = sum of +-scale.
+  vector_lookup,  // row numbers (int64 tensor) -> vectors: rows of a table of signs (weights, planes.weight_scale)
+  vector_levels,  // vectors -> float32 tensor
+  vector_dense,   // vectors -> float32 tensor: products with the rows of a matrix, plus epilogue.b
+  recurrent,      // vectors, [state, [cell]] -> vectors, [state, [cell]]: an LSTM or GRU over time (recurrence)
 };
-inline constexpr StepKind last_step_kind = StepKind::plane_dense;
+inline constexpr StepKind last_step_kind = StepKind::recurrent;
+
+/// What a recurrent step holds beside the common fields: there `weights` and `planes` are those of the input,
+/// out_channels gates * hidden and in_channels the inputs.
+struct Recurrence {
+  bool gru = false;  // gates z, r, h; otherwise an LSTM with gates i, o, f, c
+  std::int64_t hidden = 0;
+  std::int32_t state_bits = 1, state_cycles = 2;  // of the state's alternating decomposition
+  PackedWeights weights;                          // of the state: [gates * hidden][hidden]
+  RealPlanes planes;                              // its weight_scale, weight_offset, weight_signs
+  std::vector<float> bias, state_bias;            // [gates * hidden] of both products; an LSTM has both in `bias`
+  std::int64_t gates() const { return gru ? 3 : 4; }
+};
 
 struct Step {
   StepKind kind = StepKind::float_op;
@@ -127,7 +144,8 @@ struct Step {
   bool count_pad = false;                  // sum_pool: divide by the kernel's size, not by the positions inside
   std::vector<std::uint8_t> min_channels;  // max_pool: [channels] or empty
   Epilogue epilogue;
-  RealPlanes planes;                                     // bucketize, levels, plane_convolution, plane_dense
+  RealPlanes planes;                                     // bucketize, levels, plane_*, vector_*, recurrent
+  Recurrence recurrence;                                 // recurrent
   float scale = 1;                                       // quantize
   std::int64_t start_h = 0, start_w = 0;                 // subsample; strides in window
   std::int64_t channels_before = 0, channels_after = 0;  // subsample

@@ -54,6 +54,7 @@ struct StepInfo {
   std::string kind;                  // "conv", "quantize", "float Softmax", ...
   std::string kernel;                // "binary_conv_avx512", ...
   std::int64_t operations = 0;       // 2 * multiply-accumulates
+  std::int64_t weight_bytes = 0;     // of weights as the kernel reads them
   double median_microseconds = 0;    // filled by profile()
   std::vector<std::string> refused;  // "avx512: CPU has no vpopcntdq", faster kernels that declined, with the reason
 };

@@ -7,6 +7,7 @@
 #include "nnq/quantize.h"
 #include "runtime/packed_integers.h"
 #include "runtime/shapes.h"
+#include "runtime/vector_steps.h"
 
 namespace nnq::cli {
 namespace {
@@ -58,6 +59,7 @@ class ProgramInspector {
   /// Shapes as the inputs in force make them; what cannot be computed stays as it was declared.
   void infer(const Step& step) {
     if (step.kind == StepKind::float_op) return infer_float(step);
+    if (has_vectors(step.kind)) return infer_vectors(step);
     const ValueType in = type(step.inputs[0]);
     ValueType& out = type(step.outputs[0]);
     if (!in.fully_known()) return;
@@ -72,6 +74,19 @@ class ProgramInspector {
     if (step.kind == StepKind::dense || step.kind == StepKind::plane_dense)
       shape = {last.empty() ? 1 : last[0], step.out_channels};
     if (status.ok()) out = ValueType::of(out.dtype, channels_first(shape));
+  }
+
+  void infer_vectors(const Step& step) {
+    std::vector<Shape> shapes;
+    for (const std::int32_t v : step.inputs) {
+      if (v >= 0 && !type(v).fully_known()) return;
+      shapes.push_back(v < 0 ? Shape() : type(v).static_shape());
+    }
+    VectorShapes made;
+    if (!vector_shapes(program_, step, shapes, made).ok()) return;
+    const Shape* const outputs[] = {&made.codes, &made.scales, &made.state, &made.state};
+    for (std::size_t i = 0; i < step.outputs.size(); ++i)
+      if (step.outputs[i] >= 0) type(step.outputs[i]) = ValueType::of(type(step.outputs[i]).dtype, *outputs[i]);
   }
 
   Status infer_concat(const Step& step, Shape& shape) {
@@ -114,6 +129,7 @@ class ProgramInspector {
     const bool planes = step.kind == StepKind::plane_convolution || step.kind == StepKind::plane_dense;
     if (planes || step.kind == StepKind::convolution || step.kind == StepKind::dense) take_weights(row, step);
     if (planes) row.encoding = step.planes.weight_signs && step.weights.bits == 1 ? "binary" : "bit planes";
+    if (has_vectors(step.kind) && step.weights.data != nullptr) take_vector_weights(row, step);
     row.bytes += bytes_of_planes(step.planes);
     const Epilogue& e = step.epilogue;
     row.bytes += bytes_of(e.a) + bytes_of(e.b) + bytes_of(e.residual_a) + bytes_of(e.residual_b) +
@@ -145,6 +161,26 @@ class ProgramInspector {
     };
     const std::int64_t n = out.ranked ? positions() : -1;
     row.macs = n < 0 ? -1 : n * w.count;
+  }
+
+  /// A table of vectors, or the matrices that vectors are multiplied with.
+  void take_vector_weights(LayerRow& row, const Step& step) {
+    take_weights(row, step);
+    row.encoding = "bit planes";
+    const Recurrence& r = step.recurrence;
+    if (step.kind == StepKind::recurrent) {
+      const std::size_t bytes = r.weights.plane_bytes() * static_cast<std::size_t>(r.weights.bits);
+      row.parameters += r.weights.count + static_cast<std::int64_t>(r.bias.size() + r.state_bias.size());
+      row.bytes += static_cast<std::int64_t>(bytes + (r.bias.size() + r.state_bias.size()) * sizeof(float)) +
+                   bytes_of_planes(r.planes);
+      add_codes(row, {r.weights.data, bytes}, r.weights.bits, r.weights.count);
+    }
+    std::int64_t vectors = 1;
+    for (std::size_t i = 0; i + 1 < row.output_shape.size(); ++i)
+      vectors = vectors < 0 || !row.output_shape[i].known() ? -1 : vectors * row.output_shape[i].value;
+    if (!row.ranked) vectors = -1;
+    const bool look_up = step.kind == StepKind::vector_lookup;
+    row.macs = look_up ? 0 : vectors < 0 ? -1 : vectors * (step.weights.count + r.weights.count);
   }
 
   void take_float(LayerRow& row, const Step& step) {

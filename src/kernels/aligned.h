@@ -14,6 +14,7 @@ class AlignedBytes {
     const auto address = reinterpret_cast<std::uintptr_t>(memory_.data());
     start_ = (line - address % line) % line;
   }
+  std::int64_t size() const { return memory_.empty() ? 0 : static_cast<std::int64_t>(memory_.size() - line); }
   std::uint8_t* data() { return memory_.data() + start_; }
   const std::uint8_t* data() const { return memory_.data() + start_; }
 

@@ -64,6 +64,8 @@ std::int32_t Lowering::tensor(const std::string& value) {
     lower_float(*this, *weight->second.node);
     return tensors_.at(value);
   }
+  if (const auto found = vectors.find(value); found != vectors.end())
+    return tensors_[value] = vector_tensor(*this, value, Vectors(found->second));
   const Integers* source = integers(value);
   if (source == nullptr) throw Error("nothing makes value '" + value + "'", {}, {}, /*fault=*/true);
   const Integers from = *source;
@@ -130,8 +132,8 @@ bool lower_float(Lowering& l, const Node& node) {
 namespace {
 
 /// The pipeline: the first pass that takes a node lowers it; lower_float takes everything.
-constexpr NodePass passes[] = {lower_quantizer, lower_affine, lower_levels, lower_layer,    lower_planes, lower_add,
-                               lower_relu,      lower_concat, lower_pool,   lower_movement, lower_float};
+constexpr NodePass passes[] = {lower_vectors, lower_quantizer, lower_affine, lower_levels, lower_layer,    lower_planes,
+                               lower_add,     lower_relu,      lower_concat, lower_pool,   lower_movement, lower_float};
 
 /// Packed weights are unpacked once here; a layer that goes integer takes its own packed form instead, and the float
 /// one is dropped.

@@ -4,67 +4,21 @@
 #include <cmath>
 
 #include "lower/lowering.h"
-#include "lower/plane_form.h"
-#include "nnq/encoding.h"
+#include "lower/plane_weights.h"
 
 namespace nnq::lower_room {
 namespace {
 
 bool is_dense(const Node& node) { return node.is("Gemm") || node.is("MatMul"); }
 
-/// Packed weights of a layer, one form an output channel or one for all, and the bits of every element in ONNX order.
-struct PlaneWeights {
-  std::vector<PlaneForm> forms;
-  std::vector<std::uint8_t> bits;
-  Shape shape;
-  int nominal_bits = 0;  // of the encoding; levels that are no sums take more planes
-};
-
-/// One form a group from the inputs of a BitPlanes or Codebook node.
-std::vector<PlaneForm> forms_of(const Lowering& l, const Node& maker, const std::vector<std::uint8_t>& codes) {
-  const Tensor& table = *l.constant(maker, 1);  // plane scales or levels, [groups, n]
-  const std::int64_t groups = table.shape()[0], n = table.shape()[1];
-  const std::size_t each = codes.size() / static_cast<std::size_t>(groups);
-  std::vector<PlaneForm> forms;
-  for (std::int64_t g = 0; g < groups; ++g) {
-    const std::span<const float> row(table.as<float>() + g * n, static_cast<std::size_t>(n));
-    if (maker.op == "BitPlanes") {
-      PlaneForm form;
-      form.offset = l.constant(maker, 2)->as<float>()[g];
-      form.scale.assign(row.begin(), row.end());
-      for (int code = 0; code < 1 << n; ++code) form.pattern.push_back(static_cast<std::uint8_t>(code));
-      forms.push_back(std::move(form));
-      continue;
-    }
-    std::vector<bool> used(row.size(), false);
-    for (std::size_t i = 0; i < each; ++i) used[codes[static_cast<std::size_t>(g) * each + i]] = true;
-    std::optional<PlaneForm> form = planes_of_levels(row, used);
-    if (!form) return {};
-    forms.push_back(std::move(*form));
-  }
-  drop_offsets(forms);
-  return forms;
-}
-
 /// Why the weight has no planes, or nullptr and `weights`.
 const char* read_weights(const Lowering& l, const Node& node, PlaneWeights& weights) {
   const auto packed = l.unpacked.find(node.inputs[1]);
   if (packed == l.unpacked.end()) return "weights are float";
-  const Node& maker = *packed->second.node;
-  const Tensor& planes = *l.constant(maker, 0);
-  weights.shape = packed->second.values.shape();
-  weights.nominal_bits = static_cast<int>(planes.shape()[0]);
-  const std::int64_t count = packed->second.values.count();
-  if (count == 0 || weights.shape.size() != (node.is("Conv") ? 4U : 2U)) return "no form of bit planes";
-  const std::vector<std::uint8_t> codes =
-      unpack_planes(planes.values<std::uint8_t>(), static_cast<int>(planes.shape()[0]), count);
-  weights.forms = forms_of(l, maker, codes);
-  if (weights.forms.empty()) return "weight levels are no sums of planes, and too many for a plane each";
+  if (packed->second.values.shape().size() != (node.is("Conv") ? 4U : 2U)) return "no form of bit planes";
+  if (const char* why = read_planes(l, packed->second, weights)) return why;
   const bool rows_are_outputs = node.is("Conv") || (node.is("Gemm") && node.get_int("transB", 0) != 0);
-  if (weights.forms.size() > 1 && !rows_are_outputs) return "weight scales along the inputs";
-  const std::size_t each = codes.size() / weights.forms.size();
-  for (std::size_t i = 0; i < codes.size(); ++i) weights.bits.push_back(weights.forms[i / each].pattern[codes[i]]);
-  return nullptr;
+  return weights.forms.size() > 1 && !rows_are_outputs ? "weight scales along the inputs" : nullptr;
 }
 
 /// The codes' planes; nullopt when their levels have none.
@@ -111,21 +65,8 @@ std::vector<std::uint8_t> in_program_order(const PlaneWeights& w, const Node& no
 }
 
 void fill(Step& step, const PlaneWeights& w, const PlaneForm& codes, const std::vector<std::uint8_t>& bits) {
-  const int planes = w.forms[0].planes();
-  step.weights.bits = planes;
-  step.weights.nominal_bits = w.nominal_bits;
-  step.weights.offset = 0;
-  step.weights.count = static_cast<std::int64_t>(bits.size());
-  step.weights.owned = std::make_shared<const std::vector<std::uint8_t>>(pack_planes(bits, planes));
-  step.weights.data = step.weights.owned->data();
+  fill_planes(w, bits, step.out_channels, step.weights, step.planes);
   RealPlanes& p = step.planes;
-  p.weight_signs = w.forms[0].signs;
-  const bool offsets = std::any_of(w.forms.begin(), w.forms.end(), [](const PlaneForm& f) { return f.offset != 0; });
-  for (std::int64_t o = 0; o < step.out_channels; ++o) {
-    const PlaneForm& form = w.forms[w.forms.size() == 1 ? 0 : static_cast<std::size_t>(o)];
-    p.weight_scale.insert(p.weight_scale.end(), form.scale.begin(), form.scale.end());
-    if (offsets) p.weight_offset.push_back(form.offset);
-  }
   p.code_scale = codes.scale;
   p.code_offset = codes.offset;
   p.code_signs = codes.signs;

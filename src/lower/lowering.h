@@ -49,6 +49,13 @@ class Lowering {
   };
   std::map<std::string, Unpacked> unpacked;
 
+  /// Graph values that are multi-bit vectors: codes and, beside them, scales.
+  struct Vectors {
+    std::int32_t codes = -1, scales = -1;  // program values
+    bool sequence = false;                 // the graph value is [time, 1, batch, n], the vectors [time, batch, n]
+  };
+  std::map<std::string, Vectors> vectors;
+
   /// Why a layer found no other form than float, by its output; for `inspect`.
   std::map<std::string, std::string> why_float;
   /// Smallest and largest value of integer program values; codes have theirs by their type.
@@ -65,7 +72,8 @@ class Lowering {
   std::int32_t tensor(const std::string& value);
   /// Whether tensor(value) can be had now.
   bool made(const std::string& value) const {
-    return tensors_.contains(value) || integers_.contains(value) || graph.initializer(value) != nullptr;
+    return tensors_.contains(value) || vectors.contains(value) || integers_.contains(value) ||
+           graph.initializer(value) != nullptr;
   }
   void set_tensor(const std::string& value, std::int32_t number) { tensors_[value] = number; }
 
@@ -102,12 +110,16 @@ bool lower_layer(Lowering& l,
                  const Node& node);  // Conv, Gemm, MatMul of codes with integer weights, with what stands behind
 bool lower_levels(Lowering& l, const Node& node);    // Bucketize; Levels of codes: remembered, not computed
 bool lower_planes(Lowering& l, const Node& node);    // Conv, Gemm, MatMul of codes with real-valued levels
+bool lower_vectors(Lowering& l, const Node& node);   // Gather, LSTM, GRU, MatMul of multi-bit vectors
 bool lower_add(Lowering& l, const Node& node);       // Add of integers of one scale
 bool lower_relu(Lowering& l, const Node& node);      // Relu of integers that are codes behind it
 bool lower_concat(Lowering& l, const Node& node);    // Concat of codes of one scale along the channels
 bool lower_pool(Lowering& l, const Node& node);      // MaxPool, AveragePool, GlobalAveragePool of codes
 bool lower_movement(Lowering& l, const Node& node);  // Flatten, Slice, Pad, Identity of codes
 bool lower_float(Lowering& l, const Node& node);     // everything else
+
+/// The real values of multi-bit vectors as a program value.
+std::int32_t vector_tensor(Lowering& l, const std::string& value, const Lowering::Vectors& from);
 
 /// What stands behind a layer's sums, up to the next codes.
 struct Tail {

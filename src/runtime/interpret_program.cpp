@@ -7,6 +7,7 @@
 #include "nnq/program.h"
 #include "runtime/real_planes_steps.h"
 #include "runtime/shapes.h"
+#include "runtime/vector_steps.h"
 
 namespace nnq {
 namespace {
@@ -136,6 +137,11 @@ class Interpreter {
       case StepKind::plane_convolution:
       case StepKind::plane_dense:
         return planes(step);
+      case StepKind::vector_lookup:
+      case StepKind::vector_levels:
+      case StepKind::vector_dense:
+      case StepKind::recurrent:
+        return vectors(step);
     }
     return {StatusCode::internal, "unknown step"};
   }
@@ -207,6 +213,46 @@ class Interpreter {
                            : quantized(y[i], e.scale, e.min, e.max);
     out.integers = std::move(codes);
     out.shape = shape;
+    return {};
+  }
+
+  Status vectors(const Step& step) {
+    std::vector<Shape> shapes;
+    for (const std::int32_t v : step.inputs) {
+      if (v < 0) {
+        shapes.emplace_back();
+        continue;
+      }
+      const bool tensor = program_.values[static_cast<std::size_t>(v)].kind == ValueKind::tensor;
+      const DType expected = step.kind == StepKind::vector_lookup ? DType::i64 : DType::f32;
+      NNQ_REQUIRE(!tensor || at(v).tensor.dtype() == expected, name_of(step.kind), " expects ", name_of(expected),
+                  ", got ", name_of(at(v).tensor.dtype()));
+      shapes.push_back(tensor ? at(v).tensor.shape() : at(v).shape);
+    }
+    VectorShapes made;
+    NNQ_TRY(vector_shapes(program_, step, shapes, made));
+    const auto tensor_or_none = [&](std::size_t i) -> const Tensor* {
+      return i < step.inputs.size() && step.inputs[i] >= 0 ? &in(step, i).tensor : nullptr;
+    };
+    Value& first = at(step.outputs[0]);
+    if (step.kind == StepKind::vector_levels || step.kind == StepKind::vector_dense) {
+      first.tensor = Tensor(DType::f32, made.codes);
+      if (step.kind == StepKind::vector_levels)
+        interpret_levels(in(step, 0).integers, in(step, 1).tensor, first.tensor);
+      else
+        interpret_dense(step, in(step, 0).integers, in(step, 1).tensor, first.tensor);
+      return {};
+    }
+    VectorOutputs out;
+    if (step.kind == StepKind::vector_lookup)
+      NNQ_TRY(interpret_lookup(step, in(step, 0).tensor, out));
+    else
+      interpret_recurrent(step, in(step, 0).integers, in(step, 1).tensor, tensor_or_none(2), tensor_or_none(3), out);
+    first.integers = std::move(out.codes);
+    first.shape = made.codes;
+    at(step.outputs[1]).tensor = out.scales;
+    if (step.outputs.size() > 2 && step.outputs[2] >= 0) at(step.outputs[2]).tensor = out.state;
+    if (step.outputs.size() > 3 && step.outputs[3] >= 0) at(step.outputs[3]).tensor = out.cell;
     return {};
   }
 

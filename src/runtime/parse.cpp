@@ -189,6 +189,18 @@ void read_planes(const file::Planes& in, RealPlanes& out) {
   out.patterns = list(in.patterns());
 }
 
+Status read_recurrence(const file::Recurrence& in, Section section, Recurrence& out) {
+  out.gru = in.gru();
+  out.hidden = in.hidden();
+  out.state_bits = in.state_bits();
+  out.state_cycles = in.state_cycles();
+  if (in.weights() != nullptr) NNQ_TRY(read_weights(*in.weights(), section, out.weights));
+  if (in.planes() != nullptr) read_planes(*in.planes(), out.planes);
+  out.bias = list(in.bias());
+  out.state_bias = list(in.state_bias());
+  return {};
+}
+
 Status read_step(const file::Step& in, Section section, Step& out) {
   out.name = string_of(in.name());
   NNQ_REQUIRE(in.kind() <= static_cast<std::uint8_t>(last_step_kind), "unknown step");
@@ -223,6 +235,7 @@ Status read_step(const file::Step& in, Section section, Step& out) {
               .attributes = {}};
   if (in.weights() != nullptr) NNQ_TRY(read_weights(*in.weights(), section, out.weights));
   if (in.planes() != nullptr) read_planes(*in.planes(), out.planes);
+  if (in.recurrence() != nullptr) NNQ_TRY(read_recurrence(*in.recurrence(), section, out.recurrence));
   if (in.epilogue() != nullptr) NNQ_TRY(read_epilogue(*in.epilogue(), out.epilogue));
   if (out.weights.data != nullptr) {
     // Bounded by the file: a layer has no more channels than weights.

@@ -7,6 +7,7 @@
 
 #include "runtime/real_planes_steps.h"
 #include "runtime/shapes.h"
+#include "runtime/vector_steps.h"
 
 namespace nnq {
 namespace {
@@ -150,6 +151,7 @@ class Planner {
 
   Status shape_of(const Step& step) {
     if (step.kind == StepKind::float_op) return float_shape(step);
+    if (has_vectors(step.kind)) return vector_shape(step);
     const Slot& in = slot(step.inputs[0]);
     Shape shape = in.shape;
     switch (step.kind) {
@@ -217,6 +219,24 @@ class Planner {
     if (value(step.outputs[0]).kind == ValueKind::tensor)
       return set_tensor(step.outputs[0], DType::f32, channels_first(shape));
     return set_integers(step.outputs[0], shape);
+  }
+
+  Status vector_shape(const Step& step) {
+    std::vector<Shape> shapes;
+    for (const std::int32_t v : step.inputs) {
+      shapes.push_back(v < 0 ? Shape() : slot(v).shape);
+      const DType expected = step.kind == StepKind::vector_lookup ? DType::i64 : DType::f32;
+      NNQ_REQUIRE(v < 0 || value(v).kind == ValueKind::codes || slot(v).dtype == expected, name_of(step.kind),
+                  " expects ", name_of(expected), ", got ", name_of(slot(v).dtype));
+    }
+    VectorShapes made;
+    NNQ_TRY(vector_shapes(program_, step, shapes, made));
+    if (value(step.outputs[0]).kind == ValueKind::tensor) return set_tensor(step.outputs[0], DType::f32, made.codes);
+    NNQ_TRY(set_integers(step.outputs[0], made.codes));
+    NNQ_TRY(set_tensor(step.outputs[1], DType::f32, made.scales));
+    for (std::size_t i = 2; i < step.outputs.size(); ++i)
+      if (step.outputs[i] >= 0) NNQ_TRY(set_tensor(step.outputs[i], DType::f32, made.state));
+    return {};
   }
 
   /// Infers a float operator's outputs; evaluates it at once when everything it reads is known.
@@ -308,6 +328,11 @@ class Planner {
       case StepKind::plane_convolution:
       case StepKind::plane_dense:
         return make_planes(context, step);
+      case StepKind::vector_lookup:
+      case StepKind::vector_levels:
+      case StepKind::vector_dense:
+      case StepKind::recurrent:
+        return make_vectors(context, step);
       default:
         return make_convert(context, step);
     }

@@ -47,6 +47,7 @@ class PreparedStep {
   std::string kernel;                // what runs
   std::vector<std::string> refused;  // what does not, and why
   std::int64_t operations = 0;
+  std::int64_t weight_bytes = 0;  // of weights as the kernel reads them
   std::size_t scratch_bytes = 0;  // wanted; `scratch` is set before the first run
   std::byte* scratch = nullptr;
 };
@@ -72,8 +73,9 @@ std::unique_ptr<PreparedStep> make_add(const PlanContext& plan, const Step& step
 std::unique_ptr<PreparedStep> make_concat(const PlanContext& plan, const Step& step);
 std::unique_ptr<PreparedStep> make_levels(const PlanContext& plan, const Step& step);  // bucketize, levels
 std::unique_ptr<PreparedStep> make_planes(const PlanContext& plan,
-                                          const Step& step);                          // plane_convolution, plane_dense
-std::unique_ptr<PreparedStep> make_float(const PlanContext& plan, const Step& step);  // float_op
+                                          const Step& step);  // plane_convolution, plane_dense
+std::unique_ptr<PreparedStep> make_vectors(const PlanContext& plan, const Step& step);  // vector_*, recurrent
+std::unique_ptr<PreparedStep> make_float(const PlanContext& plan, const Step& step);    // float_op
 
 /// The sums' way out: applies a step's epilogue to whole positions.
 class EpilogueWriter {

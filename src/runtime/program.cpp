@@ -5,6 +5,7 @@
 
 #include "nnq/encoding.h"
 #include "runtime/real_planes_steps.h"
+#include "runtime/vector_steps.h"
 
 namespace nnq {
 namespace {
@@ -73,6 +74,8 @@ class Checker {
     if (has_real_planes(step.kind)) {
       NNQ_TRY(check_window(step.window, false));
       NNQ_TRY(check_real_planes(program_, step));
+    } else if (has_vectors(step.kind)) {
+      NNQ_TRY(check_vectors(program_, step));
     } else {
       NNQ_TRY(step.kind == StepKind::float_op ? check_float(step)
               : step.kind == StepKind::add    ? check_add(step)
@@ -365,6 +368,14 @@ const char* name_of(StepKind kind) {
       return "plane_convolution";
     case StepKind::plane_dense:
       return "plane_dense";
+    case StepKind::vector_lookup:
+      return "vector_lookup";
+    case StepKind::vector_levels:
+      return "vector_levels";
+    case StepKind::vector_dense:
+      return "vector_dense";
+    case StepKind::recurrent:
+      return "recurrent";
   }
   return "?";
 }

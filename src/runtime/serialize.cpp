@@ -7,6 +7,7 @@
 #include "runtime/image.h"
 #include "runtime/packed_integers.h"
 #include "runtime/real_planes_steps.h"
+#include "runtime/vector_steps.h"
 
 namespace nnq {
 namespace {
@@ -161,6 +162,13 @@ fb::Offset<file::Planes> planes(Image& b, const RealPlanes& p) {
                             p.code_offset, p.code_signs, b.CreateVector(p.patterns));
 }
 
+fb::Offset<file::Recurrence> recurrence(Image& b, const Recurrence& r) {
+  const auto matrix = weights(b, r.weights);
+  const auto scales = planes(b, r.planes);
+  return file::CreateRecurrence(b, r.gru, r.hidden, r.state_bits, r.state_cycles, matrix, scales, list(b, r.bias),
+                                list(b, r.state_bias));
+}
+
 fb::Offset<file::Step> step(Image& b, const Step& s) {
   std::vector<fb::Offset<file::Attribute>> attributes;
   for (const auto& [key, attribute] : s.node.attributes) {
@@ -168,15 +176,16 @@ fb::Offset<file::Step> step(Image& b, const Step& s) {
         std::visit(AttributeWriter{b, string(b, key), static_cast<std::uint8_t>(attribute.index())}, attribute));
   }
   const bool real = s.kind == StepKind::float_op;
-  return file::CreateStep(b, static_cast<std::uint8_t>(s.kind), string(b, s.name), list(b, s.inputs),
-                          list(b, s.outputs), weights(b, s.weights), s.out_channels, s.in_channels, s.groups,
-                          s.pad_value, s.accumulator_min, s.accumulator_max, real ? 0 : window(b, s.window),
-                          s.count_pad, list(b, pack_flags(s.min_channels)),
-                          static_cast<std::int64_t>(s.min_channels.size()), real ? 0 : epilogue(b, s.epilogue), s.scale,
-                          s.start_h, s.start_w, s.channels_before, s.channels_after, real ? string(b, s.node.op) : 0,
-                          real ? string(b, s.node.domain) : 0, real ? strings(b, s.node.inputs) : 0,
-                          real ? strings(b, s.node.outputs) : 0, attributes.empty() ? 0 : b.CreateVector(attributes),
-                          real ? s.opset : 0, string(b, s.note), has_real_planes(s.kind) ? planes(b, s.planes) : 0);
+  return file::CreateStep(
+      b, static_cast<std::uint8_t>(s.kind), string(b, s.name), list(b, s.inputs), list(b, s.outputs),
+      weights(b, s.weights), s.out_channels, s.in_channels, s.groups, s.pad_value, s.accumulator_min, s.accumulator_max,
+      real ? 0 : window(b, s.window), s.count_pad, list(b, pack_flags(s.min_channels)),
+      static_cast<std::int64_t>(s.min_channels.size()), real ? 0 : epilogue(b, s.epilogue), s.scale, s.start_h,
+      s.start_w, s.channels_before, s.channels_after, real ? string(b, s.node.op) : 0,
+      real ? string(b, s.node.domain) : 0, real ? strings(b, s.node.inputs) : 0, real ? strings(b, s.node.outputs) : 0,
+      attributes.empty() ? 0 : b.CreateVector(attributes), real ? s.opset : 0, string(b, s.note),
+      has_real_planes(s.kind) || has_vectors(s.kind) ? planes(b, s.planes) : 0,
+      s.kind == StepKind::recurrent ? recurrence(b, s.recurrence) : 0);
 }
 
 }  // namespace

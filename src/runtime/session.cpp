@@ -178,6 +178,7 @@ std::vector<StepInfo> Session::steps() const {
     info.kind = source.kind == StepKind::float_op ? "float " + source.node.op : name_of(source.kind);
     info.kernel = plan.steps[i]->kernel;
     info.operations = plan.steps[i]->operations;
+    info.weight_bytes = plan.steps[i]->weight_bytes;
     info.refused = plan.steps[i]->refused;
     list.push_back(std::move(info));
   }

@@ -57,6 +57,7 @@ class Benchmark final : public Verb {
                                    {"kernel", step.kernel},
                                    {"median_us", step.median_microseconds},
                                    {"gops", gops(step)},
+                                   {"weight_bytes", step.weight_bytes},
                                    {"refused", step.refused}});
     }
     if (!json) print(*session, steps, milliseconds, document["batch"].get<std::int64_t>());
@@ -67,21 +68,29 @@ class Benchmark final : public Verb {
   void print(const Session& session, const std::vector<StepInfo>& steps, double milliseconds,
              std::int64_t batch) const {
     double sum = 0;
-    std::int64_t operations = 0;
+    std::int64_t operations = 0, weight_bytes = 0;
     for (const StepInfo& step : steps) {
       sum += step.median_microseconds;
       operations += step.operations;
+      weight_bytes += step.weight_bytes;
     }
-    Table table({{"step"}, {"kind"}, {"kernel"}, {"median µs", right}, {"GOPS", right}, {"share %", right}});
+    Table table({{"step"},
+                 {"kind"},
+                 {"kernel"},
+                 {"median µs", right},
+                 {"GOPS", right},
+                 {"weights", right},
+                 {"share %", right}});
     for (const StepInfo& step : steps) {
       table.row({step.name, step.kind, step.kernel, fixed(step.median_microseconds, 1),
                  step.operations > 0 ? fixed(gops(step), 1) : "",
+                 step.weight_bytes > 0 ? bytes_text(static_cast<double>(step.weight_bytes)) : "",
                  fixed(sum > 0 ? 100 * step.median_microseconds / sum : 0, 1)});
     }
     table.rule();
     const double total = milliseconds > 0 ? static_cast<double>(operations) / milliseconds / 1e6 : 0;
     table.row({"whole run", fmt::format("{} steps", steps.size()), session.isa(), fixed(1000 * milliseconds, 1),
-               fixed(total, 1), ""});
+               fixed(total, 1), bytes_text(static_cast<double>(weight_bytes)), ""});
     fmt::print("{}\n{:.3f} ms a run of batch {}, {} thread{}, median of {}; planned memory {}\n", table.text(),
                milliseconds, batch, threads_, threads_ == 1 ? "" : "s", repeat_,
                bytes_text(static_cast<double>(session.peak_bytes())));

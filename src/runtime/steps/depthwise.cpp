@@ -16,13 +16,14 @@ class DepthwiseLayer final : public PreparedStep {
         border_(step.pad_value - plan.code(step.inputs[0]).min),
         input_(geometry_, plan.slot(step.inputs[0]), LayerInput::Form::bytes, 1, step.in_channels,
                border_fits() ? static_cast<std::uint8_t>(border_) : std::uint8_t{0}, nullptr),
-        blocks_(geometry_.positions(), channels_, plan.threads),
+        blocks_(geometry_.positions(), channels_ <= 64 ? 48 : 24, plan.threads),
         epilogue_(plan, step) {
     kernel = kernel_.name;
     operations = 2 * geometry_.positions() * step.weights.count;
     offsets_ = input_.offsets();  // a kernel step is a tap
     if (offsets_.size() % 2 != 0) offsets_.push_back(offsets_.back());
     pack(step, plan.code(step.inputs[0]).min);
+    weight_bytes = static_cast<std::int64_t>(weights_.size() * sizeof(weights_[0]));
     input_bytes_ = (input_.scratch_bytes() + 63) / 64 * 64;
     part_bytes_ = static_cast<std::size_t>(blocks_.rows()) *
                       (static_cast<std::size_t>(channels_) * 4 + sizeof(DirectRow)) / 64 * 64 +

@@ -71,6 +71,7 @@ class FloatConvolution final : public PreparedStep {
     plane_ = y_.shape[2] * y_.shape[3];
     panels_ = (plane_ + width - 1) / width;
     operations = 2 * y_.shape[0] * plane_ * outputs_ * k_;
+    weight_bytes = static_cast<std::int64_t>(w_.bytes);
     parts_ = std::min<std::int64_t>(y_.shape[0] * panels_, plan.threads * 4);
     part_bytes_ = static_cast<std::size_t>((k_ + outputs_) * width) * 4;
     scratch_bytes = part_bytes_ * static_cast<std::size_t>(parts_);
@@ -153,6 +154,7 @@ class FloatDense final : public PreparedStep {
         packed_[static_cast<std::size_t>((o / width * k + i) * width + o % width)] = weight(o, i);
     }
     bias_.assign(static_cast<std::size_t>(outputs), 0.0f);
+    weight_bytes = static_cast<std::int64_t>(packed_.size()) * 4;
     scratch_bytes = static_cast<std::size_t>(panels_ * rows_ * width) * 4;
   }
   void set_bias(const Tensor& bias, float beta) {

@@ -1,42 +1,30 @@
-// Convolutions and fully connected layers: rows of input bytes times packed panels, then the epilogue. Which kernel
-// runs is decided here, from the codes, the weights and the instruction set.
+// Convolutions and fully connected layers: rows of input bytes times packed panels, then the epilogue.
 #include "runtime/steps/layer.h"
 
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/direct/packed_panels.h"
+#include "runtime/steps/layer_choice.h"
 #include "runtime/steps/layer_starts.h"
+#include "runtime/steps/matvec.h"
 
 namespace nnq {
 
-LayerBlocks::LayerBlocks(std::int64_t positions, std::int64_t stride, int threads) : positions_(positions) {
-  // Sums of a block stay in the first-level cache; a block is a multiple of the kernels' rows. Enough parts to balance
-  // threads.
-  const std::int64_t most = stride <= 64 ? 48 : 24;
-  const std::int64_t parts = threads == 1 ? (positions + most - 1) / most : threads * 4;
-  rows_ = std::clamp<std::int64_t>((positions + parts - 1) / std::max<std::int64_t>(parts, 1), 1, most);
+LayerBlocks::LayerBlocks(std::int64_t positions, std::int64_t most, int threads) : positions_(positions) {
+  // Enough blocks to balance threads, all of about one size.
+  const std::int64_t at_least = threads == 1 ? 1 : threads * 4,
+                     blocks = std::max((positions + most - 1) / most, std::min(at_least, positions));
+  rows_ = std::max<std::int64_t>(1, (positions + blocks - 1) / std::max<std::int64_t>(blocks, 1));
   blocks_ = (positions + rows_ - 1) / rows_;
-  parts_ = std::min<std::int64_t>(blocks_, threads * 4);
+  parts_ = threads == 1 ? std::min<std::int64_t>(blocks_, 1) : std::min<std::int64_t>(blocks_, threads * 4);
 }
 
 namespace {
 
-/// What a layer chose.
-struct Choice {
-  LayerInput::Form form = LayerInput::Form::bytes;
-  DirectKernel kernel = nullptr;
-  std::string name;
-  std::int64_t unit = 4, panel = direct_panel;
-  std::uint8_t border = 0;  // the byte (packed: code) under the window outside the image
-  std::int32_t difference = 0;
-  int lookups = 0, weight_bits = 0;  // lookup
-  DirectKernel narrow = nullptr;     // taken instead where the weights allow it
-  const char* narrow_name = nullptr;
-};
-
 class DirectLayer final : public PreparedStep {
  public:
-  DirectLayer(const PlanContext& plan, const Step& step, const LayerWeights& weights, const Choice& choice)
+  DirectLayer(const PlanContext& plan, const Step& step, const LayerWeights& weights, const LayerChoice& choice)
       : step_(step),
         geometry_(plan.slot(step.inputs[0]), plan.slot(step.outputs[0]), step),
         choice_(choice),
@@ -45,16 +33,19 @@ class DirectLayer final : public PreparedStep {
         stride_(panels_ * choice.panel * step.groups),
         input_(geometry_, plan.slot(step.inputs[0]), choice.form, step.groups, choice.unit, choice.border,
                direct_kernels(plan.isa).pack),
-        blocks_(geometry_.positions(), stride_, plan.threads),
+        blocks_(geometry_.positions(), choice.most_rows(stride_), plan.threads),
         epilogue_(plan, step) {
     operations = 2 * geometry_.positions() * step.weights.count;
     if (geometry_.positions() > 0) pack(weights, plan.code(step.inputs[0]));
     if (choice_.narrow != nullptr) choose_narrow();
+    if (choice_.packed_bits != 0 && geometry_.positions() > 0) pack_panels(weights, plan.isa);
     kernel = std::string(step.kind == StepKind::convolution ? "conv_" : "dense_") + choice_.name;
+    if (unpack_ == nullptr) weight_bytes = weights_.size();
     input_bytes_ = (input_.scratch_bytes() + 63) / 64 * 64;
-    part_bytes_ = static_cast<std::size_t>(blocks_.rows()) *
+    sums_bytes_ = static_cast<std::size_t>(blocks_.rows()) *
                       (static_cast<std::size_t>(stride_) * 4 + sizeof(DirectRow)) / 64 * 64 +
                   128;
+    part_bytes_ = sums_bytes_ + (unpack_ == nullptr ? 0 : static_cast<std::size_t>(form_.weights + form_.room()));
     scratch_bytes = input_bytes_ + part_bytes_ * static_cast<std::size_t>(blocks_.parts());
   }
 
@@ -80,7 +71,10 @@ class DirectLayer final : public PreparedStep {
       call.sums = sums + g * group_columns;
       call.panels = weights_.data() + g * group_bytes_;
       if (choice_.form == LayerInput::Form::split) add_high_bits(call, rows);
-      choice_.kernel(call);
+      if (unpack_ == nullptr)
+        choice_.kernel(call);
+      else
+        packed_panels(call, rows, g);
     }
     // Groups are padded to whole panels: close the gaps.
     for (std::int64_t r = 0; group_columns != group_out_ && r < count; ++r) {
@@ -101,6 +95,41 @@ class DirectLayer final : public PreparedStep {
     choice_.kernel(high);
     for (std::int64_t r = 0; r < call.row_count; ++r)
       rows[r] = {rows[r].data - input_.high_bits(), call.sums + r * call.stride};
+  }
+
+  /// Panel after panel (two for AVX-512's tiles) is unpacked next to the sums, then multiplied with all rows.
+  void packed_panels(DirectCall call, DirectRow* rows, std::int64_t group) const {
+    auto* const room = reinterpret_cast<std::int8_t*>(reinterpret_cast<std::byte*>(rows) + sums_bytes_);
+    const std::uint8_t* packed = weights_.data() + group * panels_ * form_.bytes();
+    call.panels = reinterpret_cast<const std::uint8_t*>(room);
+    for (std::int64_t p = 0; p < panels_; p += call.panel_count) {
+      call.panel_count = std::min(together_, panels_ - p);
+      for (std::int64_t i = 0; i < call.panel_count; ++i)
+        unpack_(form_, packed + (p + i) * form_.bytes(), zero_, room + i * form_.weights);
+      choice_.kernel(call);
+      call.sums += call.panel_count * direct_panel;
+      for (std::int64_t r = 0; r < call.row_count; ++r) rows[r].start += call.panel_count * direct_panel;
+    }
+  }
+
+  /// From bytes to `packed_bits`, panel by panel.
+  void pack_panels(const LayerWeights& weights, Isa isa) {
+    form_ = {choice_.packed_bits, input_.steps() * 64};
+    zero_ = -weights.levels.front();
+    unpack_ = unpack_panel(isa);
+    together_ = isa >= Isa::avx512 ? 2 : 1;
+    AlignedBytes packed;
+    packed.assign(static_cast<std::size_t>(step_.groups * panels_ * form_.bytes()));
+    std::vector<std::uint8_t> codes(static_cast<std::size_t>(form_.weights));
+    for (std::int64_t p = 0; p < step_.groups * panels_; ++p) {
+      for (std::int64_t e = 0; e < form_.weights; ++e)
+        codes[static_cast<std::size_t>(e)] =
+            static_cast<std::uint8_t>(static_cast<std::int8_t>(weights_.data()[p * form_.weights + e]) + zero_);
+      pack_panel(form_, codes.data(), packed.data() + p * form_.bytes());
+    }
+    std::swap(weights_, packed);
+    weight_bytes = weights_.size();
+    choice_.name += "_w" + std::to_string(form_.bits);
   }
 
   void choose_narrow() {
@@ -235,90 +264,32 @@ class DirectLayer final : public PreparedStep {
 
   const Step& step_;
   LayerGeometry geometry_;
-  Choice choice_;
+  LayerChoice choice_;
   std::int64_t group_out_, panels_, stride_, group_bytes_ = 0, narrow_steps_ = 1;
   LayerInput input_;
   LayerBlocks blocks_;
   EpilogueWriter epilogue_;
-  std::size_t input_bytes_ = 0, part_bytes_ = 0;
+  std::size_t input_bytes_ = 0, part_bytes_ = 0, sums_bytes_ = 0;
   AlignedBytes weights_, tables_;
+  UnpackPanel unpack_ = nullptr;  // weights are packed panels
+  PackedPanel form_{};
+  int zero_ = 0;
+  std::int64_t together_ = 1;  // panels unpacked at a time
   LookupTables lookup_{};
   LayerStarts starts_;
 };
 
-/// The entries of one kernel step, products of 8 codes 0 .. 3 with weights, must span at most 255.
-bool fits_lookup(const LayerWeights& weights) {
-  std::int32_t low = 0, high = 0;
-  for (const std::int8_t v : weights.levels)
-    low = std::min<std::int32_t>(low, v), high = std::max<std::int32_t>(high, v);
-  return 8 * 3 * (high - low) <= 255;
-}
-
-/// Kernel for codes in bytes, and why faster ones declined.
-Choice choose_bytes(const PlanContext& plan, const Step& step, const LayerWeights& weights,
-                    std::vector<std::string>& refused) {
-  const DirectKernels& kernels = direct_kernels(plan.isa);
-  const CodeType& code = plan.code(step.inputs[0]);
-  Choice choice;
-  choice.kernel = kernels.int8;
-  choice.name = kernels.int8_name;
-  const std::int32_t border = step.pad_value - code.min, largest = code.max - code.min;
-  const int bits = weights.levels.size() <= 2 ? 1 : 2;
-  const std::int64_t out = step.out_channels;
-  if (kernels.lookup != nullptr) {
-    std::string why;
-    // Two passes for codes of more than 2 bits: 1.3x int8_maddubs, but no more than VNNI or Arm's dot product.
-    const std::int32_t most = bits == 1 && kernels.narrow != nullptr ? 15 : 3;
-    if (largest > most)
-      why = std::string("activations have more than ") + (most > 3 ? "4" : "2") + " bits";
-    else if (weights.levels.size() > 4)
-      why = "weights have more than 4 levels";
-    else if (step.groups > 1)
-      why = "grouped convolution";
-    else if (!fits_lookup(weights))
-      why = "weight levels too far apart for entries of a byte";
-    else if ((bits == 2 || largest > 3) && out % lookup_panel != 0 && out % lookup_panel <= 16 && out < 64)
-      why = "too few output channels: half of its vectors would be empty";
-    if (why.empty()) {
-      choice.form = largest > 3 ? LayerInput::Form::split : LayerInput::Form::packed;
-      choice.kernel = kernels.lookup;
-      choice.name = std::string(bits == 2 ? "w2a2_" : largest > 3 ? "w1a4_" : "w1a2_") + kernels.lookup_name;
-      choice.unit = 2;
-      choice.panel = lookup_panel;
-      choice.weight_bits = bits;
-      choice.lookups = bits == 1 ? 1 : 2;
-    } else {
-      refused.push_back(std::string(kernels.lookup_name) + ": " + why);
-    }
-  }
-  if (choice.lookups == 0) choice.narrow = kernels.narrow, choice.narrow_name = kernels.narrow_name;
-  const std::int32_t top = choice.form == LayerInput::Form::packed  ? 3
-                           : choice.form == LayerInput::Form::split ? 15
-                                                                    : 255;
-  if (border >= 0 && border <= top)
-    choice.border = static_cast<std::uint8_t>(border);
-  else
-    choice.difference = border;
-  return choice;
-}
-
-Choice choose_bits(const PlanContext& plan, const Step& step) {
-  const DirectKernels& kernels = direct_kernels(plan.isa);
-  Choice choice;
-  choice.form = LayerInput::Form::words;
-  choice.kernel = kernels.binary;
-  choice.name = kernels.binary_name;
-  // Border bits are 0, which is -1.
-  choice.difference = step.kind == StepKind::dense ? 0 : step.pad_value + 1;
-  if (kernels.lookup_binary) {
-    choice.kernel = kernels.lookup;
-    choice.name = std::string("binary_") + kernels.lookup_name;
-    choice.unit = 2;
-    choice.panel = lookup_panel;
-    choice.weight_bits = 1;
-    choice.lookups = 2;
-  }
-  return choice;
+/// A layer on codes in bytes: few rows of a fully connected layer with their weights packed, others directly.
+std::unique_ptr<PreparedStep> make_bytes(const PlanContext& plan, const Step& step, const LayerWeights& weights,
+                                         std::vector<std::string>& refused) {
+  const LayerChoice choice = choose_bytes(plan, step, weights, refused);
+  std::string why;
+  // A lookup does four times the products of an AVX2 multiplication, on twice the bytes; VNNI makes up for it.
+  std::unique_ptr<PreparedStep> made;
+  if (choice.lookups == 0 || direct_kernels(plan.isa).isa != Isa::avx2) made = make_matvec(plan, step, weights, why);
+  if (made != nullptr) return made;
+  if (!why.empty()) refused.push_back("matvec: " + why);
+  return std::make_unique<DirectLayer>(plan, step, weights, choice);
 }
 
 }  // namespace
@@ -367,14 +338,15 @@ std::unique_ptr<PreparedStep> make_layer(const PlanContext& plan, const Step& st
   LayerWeights weights(step);
   const Slot& in = plan.slot(step.inputs[0]);
   if (in.storage == Storage::bits) {
+    made = make_binary_matvec(plan, step, weights);
     weights.set_taps(LayerGeometry(in, plan.slot(step.outputs[0]), step).taps());
-    made = std::make_unique<DirectLayer>(plan, step, weights, choose_bits(plan, step));
+    if (made == nullptr) made = std::make_unique<DirectLayer>(plan, step, weights, choose_bits(plan, step));
   } else if (step.kind == StepKind::convolution && step.groups > 1 && step.groups == step.in_channels &&
              step.groups == step.out_channels) {
     made = make_depthwise(plan, step);
   } else {
     weights.set_taps(LayerGeometry(in, plan.slot(step.outputs[0]), step).taps());
-    made = std::make_unique<DirectLayer>(plan, step, weights, choose_bytes(plan, step, weights, refused));
+    made = make_bytes(plan, step, weights, refused);
     if (!plan.code(step.inputs[0]).sign)
       refused.push_back("binary: activations are not one bit");
     else if (!step.weights.binary())

@@ -47,8 +47,8 @@ struct LayerWeights {
 /// Blocks of output positions, dealt to parts that run in parallel, each with scratch of its own.
 class LayerBlocks {
  public:
-  /// stride: sums a position.
-  LayerBlocks(std::int64_t positions, std::int64_t stride, int threads);
+  /// most: positions of a block.
+  LayerBlocks(std::int64_t positions, std::int64_t most, int threads);
   std::int64_t rows() const { return rows_; }  // positions of a block, at most
   std::int64_t parts() const { return parts_; }
   /// Calls f(first position, count) for every block of a part.

@@ -1,0 +1,36 @@
+// Which kernel a convolution or fully connected layer gets, decided from the codes, the weights and the instruction
+// set.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernels/direct/direct.h"
+#include "runtime/steps/layer.h"
+
+namespace nnq {
+
+struct LayerChoice {
+  LayerInput::Form form = LayerInput::Form::bytes;
+  DirectKernel kernel = nullptr;
+  std::string name;
+  std::int64_t unit = 4, panel = direct_panel;
+  std::uint8_t border = 0;  // the byte (packed: code) under the window outside the image
+  std::int32_t difference = 0;
+  int lookups = 0, weight_bits = 0;  // lookup
+  DirectKernel narrow = nullptr;     // taken instead where the weights allow it
+  const char* narrow_name = nullptr;
+  int packed_bits = 0;  // bytes: width of the weights in memory, 0: a byte
+  std::int64_t most_rows(std::int64_t stride) const {
+    // Sums of a block stay in the first-level cache; packed panels are unpacked once a block and want many rows.
+    return stride <= 64 || packed_bits != 0 ? 48 : 24;
+  }
+};
+
+/// For codes in bytes; `refused`: why faster ones declined.
+LayerChoice choose_bytes(const PlanContext& plan, const Step& step, const LayerWeights& weights,
+                         std::vector<std::string>& refused);
+/// For sign bits.
+LayerChoice choose_bits(const PlanContext& plan, const Step& step);
+
+}  // namespace nnq
