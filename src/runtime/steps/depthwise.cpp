@@ -19,10 +19,12 @@ class DepthwiseLayer final : public PreparedStep {
         blocks_(geometry_.positions(), channels_, plan.threads),
         epilogue_(plan, step) {
     kernel = kernel_.name;
+    ceiling = CeilingKind::int8;
     operations = 2 * geometry_.positions() * step.weights.count;
     offsets_ = input_.offsets();  // a kernel step is a tap
     if (offsets_.size() % 2 != 0) offsets_.push_back(offsets_.back());
     pack(step, plan.code(step.inputs[0]).min);
+    weight_bytes = static_cast<std::int64_t>(weights_.size() * sizeof(weights_[0]));
     input_bytes_ = (input_.scratch_bytes() + 63) / 64 * 64;
     part_bytes_ = static_cast<std::size_t>(blocks_.rows()) *
                       (static_cast<std::size_t>(channels_) * 4 + sizeof(DirectRow)) / 64 * 64 +

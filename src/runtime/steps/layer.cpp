@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "runtime/autotune.h"
+#include "runtime/cost_model.h"
 #include "runtime/steps/layer_starts.h"
 
 namespace nnq {
@@ -31,6 +33,8 @@ struct Choice {
   int lookups = 0, weight_bits = 0;  // lookup
   DirectKernel narrow = nullptr;     // taken instead where the weights allow it
   const char* narrow_name = nullptr;
+  CeilingKind ceiling = CeilingKind::int8;
+  double ceiling_share = 1, microseconds = 0;  // estimated
 };
 
 class DirectLayer final : public PreparedStep {
@@ -49,7 +53,10 @@ class DirectLayer final : public PreparedStep {
     operations = 2 * geometry_.positions() * step.weights.count;
     if (geometry_.positions() > 0) pack(weights, plan.code(step.inputs[0]));
     if (choice_.narrow != nullptr) choose_narrow();
+    weight_bytes = static_cast<std::int64_t>(weights_.size() + tables_.size());
     kernel = std::string(step.kind == StepKind::convolution ? "conv_" : "dense_") + choice_.name;
+    ceiling = choice_.ceiling;
+    ceiling_share = choice_.ceiling_share;
     input_bytes_ = (input_.scratch_bytes() + 63) / 64 * 64;
     part_bytes_ = static_cast<std::size_t>(blocks_.rows()) *
                       (static_cast<std::size_t>(stride_) * 4 + sizeof(DirectRow)) / 64 * 64 +
@@ -109,6 +116,7 @@ class DirectLayer final : public PreparedStep {
     }
     choice_.kernel = choice_.narrow;
     choice_.name = choice_.narrow_name;
+    choice_.ceiling = CeilingKind::narrow;
   }
 
   std::size_t column(std::int64_t o) const {
@@ -253,71 +261,147 @@ bool fits_lookup(const LayerWeights& weights) {
   return 8 * 3 * (high - low) <= 255;
 }
 
-/// Kernel for codes in bytes, and why faster ones declined.
-Choice choose_bytes(const PlanContext& plan, const Step& step, const LayerWeights& weights,
-                    std::vector<std::string>& refused) {
-  const DirectKernels& kernels = direct_kernels(plan.isa);
-  const CodeType& code = plan.code(step.inputs[0]);
-  Choice choice;
-  choice.kernel = kernels.int8;
-  choice.name = kernels.int8_name;
-  const std::int32_t border = step.pad_value - code.min, largest = code.max - code.min;
-  const int bits = weights.levels.size() <= 2 ? 1 : 2;
-  const std::int64_t out = step.out_channels;
-  if (kernels.lookup != nullptr) {
-    std::string why;
-    // Two passes for codes of more than 2 bits: 1.3x int8_maddubs, but no more than VNNI.
-    const std::int32_t most = bits == 1 && kernels.isa == Isa::avx2 ? 15 : 3;
-    if (largest > most)
-      why = std::string("activations have more than ") + (most > 3 ? "4" : "2") + " bits";
-    else if (weights.levels.size() > 4)
-      why = "weights have more than 4 levels";
-    else if (step.groups > 1)
-      why = "grouped convolution";
-    else if (!fits_lookup(weights))
-      why = "weight levels too far apart for entries of a byte";
-    else if ((bits == 2 || largest > 3) && out % lookup_panel != 0 && out % lookup_panel <= 16 && out < 64)
-      why = "too few output channels: half of its vectors would be empty";
-    if (why.empty()) {
-      choice.form = largest > 3 ? LayerInput::Form::split : LayerInput::Form::packed;
-      choice.kernel = kernels.lookup;
-      choice.name = std::string(bits == 2 ? "w2a2_" : largest > 3 ? "w1a4_" : "w1a2_") + kernels.lookup_name;
-      choice.unit = 2;
-      choice.panel = lookup_panel;
-      choice.weight_bits = bits;
-      choice.lookups = bits == 1 ? 1 : 2;
-    } else {
-      refused.push_back(std::string(kernels.lookup_name) + ": " + why);
-    }
-  }
-  if (choice.lookups == 0) choice.narrow = kernels.narrow, choice.narrow_name = kernels.narrow_name;
-  const std::int32_t top = choice.form == LayerInput::Form::packed  ? 3
-                           : choice.form == LayerInput::Form::split ? 15
-                                                                    : 255;
-  if (border >= 0 && border <= top)
-    choice.border = static_cast<std::uint8_t>(border);
-  else
-    choice.difference = border;
-  return choice;
+/// Why the lookup kernel cannot run; empty when it can.
+std::string lookup_refuses(const Step& step, const LayerWeights& weights, std::int32_t largest) {
+  const std::int32_t most = weights.levels.size() <= 2 ? 15 : 3;
+  if (largest > most) return std::string("activations have more than ") + (most > 3 ? "4" : "2") + " bits";
+  if (weights.levels.size() > 4) return "weights have more than 4 levels";
+  if (step.groups > 1) return "grouped convolution";
+  if (!fits_lookup(weights)) return "weight levels too far apart for entries of a byte";
+  return {};
 }
 
-Choice choose_bits(const PlanContext& plan, const Step& step) {
+/// Microseconds with one decimal; the runtime's text() prints all digits.
+std::string rounded(double microseconds) {
+  const auto tenths = static_cast<std::int64_t>(microseconds * 10 + 0.5);
+  return text(tenths / 10, ".", tenths % 10);
+}
+
+std::int64_t round_up(std::int64_t n, std::int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+/// What the cost model says of a method on this layer; packed: codes that are packed tighter first.
+double estimate(const PlanContext& plan, const Step& step, Method method, std::int64_t panel, std::int64_t packed) {
+  const LayerGeometry g(plan.slot(step.inputs[0]), plan.slot(step.outputs[0]), step);
+  return estimated_microseconds(plan.isa, method,
+                                {g.positions(), g.taps() * g.in_c / step.groups,
+                                 step.groups * round_up(step.out_channels / step.groups, panel), packed});
+}
+
+/// Kernels for codes in bytes, the fastest by the cost model first, and why others cannot run.
+std::vector<Choice> choose_bytes(const PlanContext& plan, const Step& step, const LayerWeights& weights,
+                                 std::vector<std::string>& refused) {
   const DirectKernels& kernels = direct_kernels(plan.isa);
-  Choice choice;
-  choice.form = LayerInput::Form::words;
-  choice.kernel = kernels.binary;
-  choice.name = kernels.binary_name;
-  // Border bits are 0, which is -1.
-  choice.difference = step.kind == StepKind::dense ? 0 : step.pad_value + 1;
-  if (kernels.lookup_binary) {
-    choice.kernel = kernels.lookup;
-    choice.name = std::string("binary_") + kernels.lookup_name;
-    choice.unit = 2;
-    choice.panel = lookup_panel;
-    choice.weight_bits = 1;
-    choice.lookups = 2;
+  const CodeType& code = plan.code(step.inputs[0]);
+  const std::int32_t border = step.pad_value - code.min, largest = code.max - code.min;
+  const int bits = weights.levels.size() <= 2 ? 1 : 2;
+  std::vector<Choice> choices(1);
+  Choice& products = choices[0];
+  products.kernel = kernels.int8;
+  products.name = kernels.int8_name;
+  products.narrow = kernels.narrow, products.narrow_name = kernels.narrow_name;
+  products.ceiling = CeilingKind::int8;
+  std::int32_t highest = 1;
+  for (const std::int8_t v : weights.levels) highest = std::max<std::int32_t>(highest, v < 0 ? -v : v);
+  const bool pairs_fit = kernels.narrow != nullptr && 2 * highest * std::max(largest, border) <= 32767;
+  products.microseconds = estimate(plan, step, pairs_fit ? Method::narrow : Method::int8, direct_panel, 0);
+  if (kernels.lookup != nullptr) {
+    if (const std::string why = lookup_refuses(step, weights, largest); !why.empty()) {
+      refused.push_back(std::string(kernels.lookup_name) + ": " + why);
+    } else {
+      Choice& lookup = choices.emplace_back();
+      const bool split = largest > 3;
+      lookup.form = split ? LayerInput::Form::split : LayerInput::Form::packed;
+      lookup.kernel = kernels.lookup;
+      lookup.name = std::string(bits == 2 ? "w2a2_" : split ? "w1a4_" : "w1a2_") + kernels.lookup_name;
+      lookup.unit = 2;
+      lookup.panel = lookup_panel;
+      lookup.weight_bits = bits;
+      lookup.lookups = bits == 1 ? 1 : 2;
+      lookup.ceiling = CeilingKind::lookup;
+      lookup.ceiling_share = bits == 2 || split ? 0.5 : 1;
+      lookup.microseconds =
+          estimate(plan, step,
+                   bits == 2 ? Method::w2a2_lookup
+                   : split   ? Method::w1a4_lookup
+                             : Method::w1a2_lookup,
+                   lookup_panel, static_cast<std::int64_t>(plan.slot(step.inputs[0]).bytes) * (split ? 2 : 1));
+      if (lookup.microseconds < choices[0].microseconds) std::swap(choices[0], choices[1]);
+    }
   }
-  return choice;
+  for (Choice& choice : choices) {
+    const std::int32_t top = choice.form == LayerInput::Form::packed  ? 3
+                             : choice.form == LayerInput::Form::split ? 15
+                                                                      : 255;
+    if (border >= 0 && border <= top)
+      choice.border = static_cast<std::uint8_t>(border);
+    else
+      choice.difference = border;
+  }
+  return choices;
+}
+
+/// Kernels for sign bits, the fastest first.
+std::vector<Choice> choose_bits(const PlanContext& plan, const Step& step) {
+  const DirectKernels& kernels = direct_kernels(plan.isa);
+  std::vector<Choice> choices(1);
+  choices[0].kernel = kernels.binary;
+  choices[0].name = kernels.binary_name;
+  choices[0].ceiling = CeilingKind::binary;
+  choices[0].microseconds = estimate(plan, step, Method::binary, direct_panel, 0);
+  if (kernels.lookup_binary) {
+    Choice& lookup = choices.emplace_back();
+    lookup.kernel = kernels.lookup;
+    lookup.name = std::string("binary_") + kernels.lookup_name;
+    lookup.unit = 2;
+    lookup.panel = lookup_panel;
+    lookup.weight_bits = 1;
+    lookup.lookups = 2;
+    lookup.ceiling = CeilingKind::lookup;
+    lookup.microseconds = estimate(plan, step, Method::binary_lookup, lookup_panel, 0);
+    if (lookup.microseconds < choices[0].microseconds) std::swap(choices[0], choices[1]);
+  }
+  for (Choice& choice : choices) {
+    choice.form = LayerInput::Form::words;
+    // Border bits are 0, which is -1.
+    choice.difference = step.kind == StepKind::dense ? 0 : step.pad_value + 1;
+  }
+  return choices;
+}
+
+/// What a layer is to the tuning cache: everything that a kernel's time depends on.
+std::string signature(const PlanContext& plan, const Step& step, const LayerWeights& weights) {
+  const LayerGeometry g(plan.slot(step.inputs[0]), plan.slot(step.outputs[0]), step);
+  const Window& w = g.window;
+  const CodeType& code = plan.code(step.inputs[0]);
+  return text(g.n, "x", g.in_h, "x", g.in_w, "x", g.in_c, " to ", step.out_channels, ", window ", w.kernel_h, "x",
+              w.kernel_w, " stride ", w.stride_h, "x", w.stride_w, " dilation ", w.dilation_h, "x", w.dilation_w,
+              " pad ", w.pad_top, " ", w.pad_left, " ", w.pad_bottom, " ", w.pad_right, ", groups ", step.groups,
+              ", codes ", code.min, " to ", code.max, ", levels ", weights.levels.front(), " to ",
+              weights.levels.back(), " (", weights.levels.size(), "), epilogue ", static_cast<int>(step.epilogue.kind),
+              " levels ", step.epilogue.levels);
+}
+
+/// The layer with the fastest of its kernels, by measurement or estimate; the others are refused with the reason.
+std::unique_ptr<PreparedStep> make_fastest(const PlanContext& plan, const Step& step, const LayerWeights& weights,
+                                           const std::vector<Choice>& choices, std::vector<std::string>& refused) {
+  std::size_t best = 0;
+  std::vector<double> measured;
+  if (plan.tuner != nullptr && choices.size() > 1 && !weights.levels.empty()) {
+    std::vector<std::string> names;
+    for (const Choice& c : choices) names.push_back(c.name);
+    best = plan.tuner->fastest(
+        signature(plan, step, weights), names, plan, step,
+        [&](std::size_t i) { return std::make_unique<DirectLayer>(plan, step, weights, choices[i]); }, measured);
+  }
+  for (std::size_t i = 0; i < choices.size(); ++i) {
+    if (i == best) continue;
+    if (measured.empty())
+      refused.push_back(choices[i].name + ": estimated slower");
+    else
+      refused.push_back(text(choices[i].name, ": measured slower, ", rounded(measured[i]), " against ",
+                             rounded(measured[best]), " us"));
+  }
+  return std::make_unique<DirectLayer>(plan, step, weights, choices[best]);
 }
 
 }  // namespace
@@ -367,13 +451,14 @@ std::unique_ptr<PreparedStep> make_layer(const PlanContext& plan, const Step& st
   const Slot& in = plan.slot(step.inputs[0]);
   if (in.storage == Storage::bits) {
     weights.set_taps(LayerGeometry(in, plan.slot(step.outputs[0]), step).taps());
-    made = std::make_unique<DirectLayer>(plan, step, weights, choose_bits(plan, step));
+    made = make_fastest(plan, step, weights, choose_bits(plan, step), refused);
   } else if (step.kind == StepKind::convolution && step.groups > 1 && step.groups == step.in_channels &&
              step.groups == step.out_channels) {
     made = make_depthwise(plan, step);
   } else {
     weights.set_taps(LayerGeometry(in, plan.slot(step.outputs[0]), step).taps());
-    made = std::make_unique<DirectLayer>(plan, step, weights, choose_bytes(plan, step, weights, refused));
+    const std::vector<Choice> choices = choose_bytes(plan, step, weights, refused);
+    made = make_fastest(plan, step, weights, choices, refused);
     if (!plan.code(step.inputs[0]).sign)
       refused.push_back("binary: activations are not one bit");
     else if (!step.weights.binary())
