@@ -1,11 +1,15 @@
 # Libraries from Debian (scripts/packages.txt); why each one: docs/dependencies.md.
+find_package(Threads REQUIRED)
+find_program(NNQ_FLATC flatc REQUIRED)
+if(NNQ_RUNTIME_ONLY)
+  return()
+endif()
 find_package(fmt REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(SQLite3 REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(tomlplusplus REQUIRED)
-find_package(Threads REQUIRED)
 find_package(Protobuf REQUIRED)
 
 find_library(NNQ_ONNX_LIBRARY onnx REQUIRED)
@@ -14,7 +18,6 @@ add_library(nnq_onnx_proto INTERFACE)
 target_compile_definitions(nnq_onnx_proto INTERFACE ONNX_ML=1 ONNX_NAMESPACE=onnx)
 target_link_libraries(nnq_onnx_proto INTERFACE ${NNQ_ONNX_LIBRARY} ${NNQ_ONNX_PROTO_LIBRARY} protobuf::libprotobuf)
 
-find_program(NNQ_FLATC flatc REQUIRED)
 find_library(NNQ_FLATBUFFERS_LIBRARY flatbuffers)
 
 # LibTorch by hand: its CMake package drags in MKL, CUDA and Caffe2 checks that Debian's build does not need.

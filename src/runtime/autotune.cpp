@@ -6,9 +6,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#else
+#include <fstream>
 #endif
 
 #include "core/atomic_file.h"
@@ -104,8 +105,8 @@ Tuner::Tuner(int threads, std::size_t memory_cap)
   notes.push_back(text("autotune: the cache ", file_, " is ignored: ", status.message()));
 }
 
-/// Lines of a layer and its candidates with their times: "layer<TAB>candidate=12.5<TAB>...". The last line says how
-/// many there are.
+/// Lines of a layer and its candidates with their times in nanoseconds: "layer<TAB>candidate=12500<TAB>...". The last
+/// line says how many there are.
 Status Tuner::read(const std::string& text) {
   std::vector<std::string> lines;
   for (std::size_t begin = 0; begin < text.size();) {
@@ -123,11 +124,10 @@ Status Tuner::read(const std::string& text) {
     while (tab < line.size()) {
       const std::size_t end = std::min(line.find('\t', tab + 1), line.size()), equals = line.rfind('=', end - 1);
       NNQ_REQUIRE(equals != std::string::npos && equals > tab + 1, "line ", i + 1, " is not a time");
-      double value = 0;
+      std::int64_t value = 0;
       const auto [stop, error] = std::from_chars(line.data() + equals + 1, line.data() + end, value);
-      NNQ_REQUIRE(error == std::errc() && stop == line.data() + end && value >= 0 && value < 1e12, "line ", i + 1,
-                  " is not a time");
-      times.emplace_back(line.substr(tab + 1, equals - tab - 1), value);
+      NNQ_REQUIRE(error == std::errc() && stop == line.data() + end && value >= 0, "line ", i + 1, " is not a time");
+      times.emplace_back(line.substr(tab + 1, equals - tab - 1), static_cast<double>(value) / 1e3);
       tab = end;
     }
   }
@@ -139,11 +139,7 @@ void Tuner::save() {
   std::string all = title() + "\n";
   for (const auto& [layer, times] : layers_) {
     all += layer;
-    for (const auto& [name, value] : times) {
-      char number[32];
-      const auto end = std::to_chars(number, number + sizeof(number), value, std::chars_format::fixed, 3).ptr;
-      all += text("\t", name, "=", std::string_view(number, static_cast<std::size_t>(end - number)));
-    }
+    for (const auto& [name, value] : times) all += text("\t", name, "=", static_cast<std::int64_t>(value * 1e3));
     all += "\n";
   }
   all += text("end ", layers_.size(), "\n");

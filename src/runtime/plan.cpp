@@ -5,6 +5,7 @@
 #include <limits>
 #include <new>
 
+#include "core/guard.h"
 #include "runtime/real_planes_steps.h"
 #include "runtime/shapes.h"
 
@@ -371,11 +372,8 @@ Status make_plan(const Program& program, const std::vector<Shape>& input_shapes,
               input_shapes.size());
   plan = {};
   plan.input_shapes = input_shapes;
-  try {
-    return Planner(program, threads, memory_cap, plan, tuner).run();
-  } catch (const std::bad_alloc&) {
-    return {StatusCode::out_of_memory, "out of memory while planning"};
-  }
+  return guarded("out of memory while planning",
+                 [&] { return Planner(program, threads, memory_cap, plan, tuner).run(); });
 }
 
 }  // namespace nnq

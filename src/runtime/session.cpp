@@ -5,8 +5,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
-#include <new>
 
+#include "core/guard.h"
 #include "runtime/autotune.h"
 #include "runtime/model_state.h"
 #include "runtime/plan.h"
@@ -171,12 +171,11 @@ Status Session::create(std::shared_ptr<const Model> model, const Options& option
   NNQ_REQUIRE(model != nullptr, "no model");
   NNQ_TRY(check_isa(model->program()));
   NNQ_REQUIRE(options.threads >= 1 && options.threads <= 1024, "threads must be 1 to 1024, got ", options.threads);
-  try {
+  const std::string failure = text("a session of ", options.threads, " threads cannot be made");
+  return guarded(failure.c_str(), [&]() -> Status {
     session.reset(new Session(std::make_unique<State>(std::move(model), options)));
-  } catch (const std::exception& e) {  // no memory or no threads to be had
-    return {StatusCode::out_of_memory, text("a session of ", options.threads, " threads cannot be made: ", e.what())};
-  }
-  return {};
+    return {};
+  });
 }
 
 Status Session::prepare(std::span<const Shape> input_shapes) {
@@ -188,11 +187,7 @@ Status Session::prepare(std::span<const Shape> input_shapes) {
 Status Session::run(std::span<const Tensor> inputs, std::vector<Tensor>& outputs) {
   const Hold hold(state_->in_use);
   if (!hold.taken()) return busy();
-  try {
-    return state_->run(inputs, outputs, nullptr);
-  } catch (const std::bad_alloc&) {
-    return {StatusCode::out_of_memory, "out of memory"};
-  }
+  return guarded("out of memory", [&] { return state_->run(inputs, outputs, nullptr); });
 }
 
 std::size_t Session::peak_bytes() const { return state_->plan.peak_bytes; }
@@ -234,7 +229,7 @@ Status Session::profile(std::span<const Tensor> inputs, int repeat, std::vector<
   const Hold hold(state_->in_use);
   if (!hold.taken()) return busy();
   NNQ_REQUIRE(repeat >= 1, "repeat must be at least 1");
-  try {
+  return guarded("out of memory", [&]() -> Status {
     std::vector<Tensor> outputs;
     std::vector<double> totals;
     NNQ_TRY(state_->run(inputs, outputs, nullptr));  // plans and warms up
@@ -252,10 +247,8 @@ Status Session::profile(std::span<const Tensor> inputs, int repeat, std::vector<
       steps[i].best_microseconds = *std::min_element(times[i].begin(), times[i].end());
     }
     median_milliseconds = median(totals) / 1000;
-  } catch (const std::bad_alloc&) {
-    return {StatusCode::out_of_memory, "out of memory"};
-  }
-  return {};
+    return {};
+  });
 }
 
 }  // namespace nnq

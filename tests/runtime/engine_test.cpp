@@ -142,7 +142,7 @@ TEST_F(Autotune, MeasuresOnceAndRemembers) {
   for (const std::string slow : {"\tw2a2_lookup_avx2=", "\tint8_"}) {
     std::string changed = first;
     const std::size_t at = changed.find('=', changed.find(slow));
-    changed.replace(at + 1, changed.find_first_of("\t\n", at) - at - 1, "999999.000");
+    changed.replace(at + 1, changed.find_first_of("\t\n", at) - at - 1, "999999000");
     std::ofstream(file()) << changed;
     const auto session = tuned();
     EXPECT_THAT(session->notes(), IsEmpty());
