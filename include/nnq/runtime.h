@@ -56,15 +56,26 @@ struct StepInfo {
   std::int64_t operations = 0;       // 2 * multiply-accumulates
   std::int64_t weight_bytes = 0;     // of weights as the kernel reads them
   double median_microseconds = 0;    // filled by profile()
+  double best_microseconds = 0;      // likewise: what the step takes when nothing disturbs it
   std::vector<std::string> refused;  // "avx512: CPU has no vpopcntdq", faster kernels that declined, with the reason
+  // What limits the step: its operations against the ceiling of its kind, its bytes against the memory's.
+  std::string limit;                  // "int8", "narrow", "binary", "lookup", "float" (kernels/ceilings.h), or "memory"
+  double limit_share = 1;             // of that ceiling's operations that the kernel's instructions can do
+  std::int64_t activation_bytes = 0;  // inputs read and outputs written
+  std::int64_t weight_bytes = 0;      // weights as packed for the kernel, read once a run
+  std::int32_t step = 0;              // number of the step in the program
+  Shape input_shape;                  // of the first input; images of codes NHWC, tensors in ONNX order
 };
 
 /// Runs a model. Owns its planned memory; not for concurrent use (a second thread gets StatusCode::busy).
 class Session {
  public:
   struct Options {
-    int threads = 1;                // results do not depend on it
-    std::size_t memory_cap = 0;     // bytes of planned memory allowed; 0: no cap
+    int threads = 1;             // results do not depend on it
+    std::size_t memory_cap = 0;  // bytes of planned memory allowed; 0: no cap
+    /// Times the kernels that could run a layer and takes the fastest, instead of estimating. What was measured is kept
+    /// by CPU model under XDG_CACHE_HOME/nnq (or ~/.cache/nnq). Results do not depend on it.
+    bool autotune = false;
   };
   static Status create(std::shared_ptr<const Model> model, const Options& options, std::unique_ptr<Session>& session);
   ~Session();
@@ -77,9 +88,11 @@ class Session {
 
   std::size_t peak_bytes() const;  // planned memory of the last plan
   const char* isa() const;         // "avx512", "avx2", "portable"
+  /// What planning has to say: a tuning cache that could not be read or written. Empty: nothing.
+  const std::vector<std::string>& notes() const;
   /// Steps of the last plan; times are zero until profile() ran.
   std::vector<StepInfo> steps() const;
-  /// Runs `repeat` times and fills the median time of every step.
+  /// Runs `repeat` times and fills the median and the best time of every step.
   Status profile(std::span<const Tensor> inputs, int repeat, std::vector<StepInfo>& steps, double& median_milliseconds);
 
  private:

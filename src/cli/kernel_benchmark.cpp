@@ -14,6 +14,7 @@
 #include "kernels/ceilings.h"
 #include "kernels/direct/direct.h"
 #include "kernels/gemm/gemm.h"
+#include "kernels/planes/planes.h"
 
 namespace nnq::cli {
 namespace {
@@ -105,6 +106,20 @@ double time_float(const GemmKernels& kernels, const Size& s) {
   });
 }
 
+/// Counts of common bits of every pair of planes, a row at a time, as layers of real-valued planes run them.
+double time_planes(const PlaneKernel& kernel, const Size& s, int weight_planes, int code_planes) {
+  const std::int64_t words = (s.k + 63) / 64, panels = (s.outputs + plane_panel - 1) / plane_panel,
+                     stride = panels * plane_panel;
+  Buffer<std::uint64_t> codes(s.rows * code_planes * words, 1),
+      weights(panels * weight_planes * words * plane_panel, 2);
+  Buffer<std::int32_t> counts(stride * weight_planes * code_planes, 3);
+  return microseconds([&] {
+    for (std::int64_t r = 0; r < s.rows; ++r)
+      kernel.counts(codes.data() + r * code_planes * words, code_planes, weights.data(), weight_planes, words, panels,
+                    counts.data(), stride);
+  });
+}
+
 /// Times every kernel that the active instruction set allows; calls report(name, isa, ceiling's kind, microseconds).
 template <class F>
 void time_size(const Size& s, F&& report) {
@@ -135,6 +150,15 @@ void time_size(const Size& s, F&& report) {
     report("w2a2 lookup_avx2", Isa::avx2, CeilingKind::lookup,
            time_direct(row.lookup, s, {(s.k + 3) / 4, 2, 4 * panel, panel}, &two_two), /*share=*/0.5);
   }
+  const PlaneKernel* planes = plane_table(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (planes[i].isa > active_isa()) continue;
+    for (const int bits : {1, 2}) {  // a binary product for every pair of planes
+      const std::string name = fmt::format("{}, {} x {} planes", planes[i].name, bits, bits);
+      report(name.c_str(), planes[i].isa, CeilingKind::binary, time_planes(planes[i], s, bits, bits),
+             /*share=*/1.0 / (bits * bits));
+    }
+  }
   const GemmKernels* products = gemm_table(count);
   for (std::size_t i = 0; i < count; ++i) {
     if (products[i].isa <= active_isa())
@@ -143,6 +167,13 @@ void time_size(const Size& s, F&& report) {
 }
 
 }  // namespace
+
+nlohmann::ordered_json described(const std::vector<Ceiling>& ceilings) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const Ceiling& c : ceilings)
+    list.push_back({{"name", c.name}, {"unit", c.unit}, {"value", c.value}, {"isa", name_of(c.isa)}});
+  return list;
+}
 
 int benchmark_kernels(bool json, nlohmann::ordered_json& document) {
   const std::vector<Ceiling> ceilings = measure_ceilings(active_isa());
@@ -153,15 +184,12 @@ int benchmark_kernels(bool json, nlohmann::ordered_json& document) {
     return 0.0;
   };
   constexpr auto right = Table::Align::right;
-  Table shown({{"shape"}, {"kernel"}, {"instruction set"}, {"µs", right}, {"GOPS", right}, {"% of ceiling", right}});
+  Table shown({{"shape"}, {"kernel"}, {"instruction set"}, {"µs", right}, {"GOP/s", right}, {"% of ceiling", right}});
   document["threads"] = 1;
   document["isa"] = name_of(active_isa());
-  document["ceilings"] = nlohmann::ordered_json::array();
+  document["ceilings"] = described(ceilings);
   Table limits({{"ceiling, this run"}, {"", right}, {""}});
-  for (const Ceiling& c : ceilings) {
-    document["ceilings"].push_back({{"name", c.name}, {"unit", c.unit}, {"value", c.value}, {"isa", name_of(c.isa)}});
-    limits.row({c.name, fixed(c.value, 1), c.unit});
-  }
+  for (const Ceiling& c : ceilings) limits.row({c.name, fixed(c.value, 1), c.unit});
   document["kernels"] = nlohmann::ordered_json::array();
   document["skipped"] = nlohmann::ordered_json::array();
   for (const Size& size : sizes) {

@@ -88,10 +88,12 @@ LoadedModel load_model(const std::string& file) {
   return loaded;
 }
 
-std::unique_ptr<Session> make_session(const std::shared_ptr<const Model>& model, int threads, const std::string& file) {
+std::unique_ptr<Session> make_session(const std::shared_ptr<const Model>& model, int threads, const std::string& file,
+                                      bool autotune) {
   std::unique_ptr<Session> session;
   Session::Options options;
   options.threads = threads;
+  options.autotune = autotune;
   throw_if_error(Session::create(model, options, session), file);
   return session;
 }

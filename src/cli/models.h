@@ -28,7 +28,8 @@ struct LoadedModel {
 /// Throws nnq::Error naming the file when it is missing, damaged, or neither ONNX nor .nnq.
 LoadedModel load_model(const std::string& file);
 
-std::unique_ptr<Session> make_session(const std::shared_ptr<const Model>& model, int threads, const std::string& file);
+std::unique_ptr<Session> make_session(const std::shared_ptr<const Model>& model, int threads, const std::string& file,
+                                      bool autotune = false);
 
 /// What the model's metadata say about its input, each part replaced where the user gave another.
 Preprocessing preprocessing_for(const std::map<std::string, std::string>& metadata, const std::vector<float>& mean,

@@ -7,7 +7,9 @@
 #include <string_view>
 #include <vector>
 
+#if defined(__cpp_exceptions)
 #include "nnq/error.h"
+#endif
 #include "nnq/status.h"
 
 namespace nnq {
@@ -16,12 +18,14 @@ namespace nnq {
 /// failure the old file (or none) stays as it was. Creates missing parent directories.
 Status try_write_file_atomically(const std::filesystem::path& file, std::span<const std::byte> bytes);
 
+#if defined(__cpp_exceptions)
 inline void write_file_atomically(const std::filesystem::path& file, std::span<const std::byte> bytes) {
   throw_if_error(try_write_file_atomically(file, bytes));
 }
 inline void write_file_atomically(const std::filesystem::path& file, std::string_view text) {
   write_file_atomically(file, std::as_bytes(std::span<const char>(text.data(), text.size())));
 }
+#endif
 
 /// Removes what processes that are dead left of files they were writing in `folder` and below. Returns how many.
 std::size_t remove_stale_temporaries(const std::filesystem::path& folder);

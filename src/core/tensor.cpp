@@ -7,6 +7,7 @@
 #include <limits>
 #include <new>
 
+#include "core/guard.h"
 #include "core/half.h"
 
 namespace nnq {
@@ -173,7 +174,7 @@ std::string to_string(const Shape& shape) {
 
 Tensor::Tensor(DType dtype, Shape shape) : dtype_(dtype), defined_(true), shape_(std::move(shape)) {
   const auto n = checked_count(shape_);
-  if (!n || *n > std::numeric_limits<std::int64_t>::max() / 8) throw std::bad_alloc();
+  if (!n || *n > std::numeric_limits<std::int64_t>::max() / 8) no_memory();
   count_ = *n;
   data_ = allocate(bytes());
   std::memset(data_.get(), 0, bytes());

@@ -16,6 +16,8 @@ class AlignedBytes {
   }
   std::int64_t size() const { return memory_.empty() ? 0 : static_cast<std::int64_t>(memory_.size() - line); }
   std::uint8_t* data() { return memory_.data() + start_; }
+  /// Bytes asked for.
+  std::size_t size() const { return memory_.empty() ? 0 : memory_.size() - line; }
   const std::uint8_t* data() const { return memory_.data() + start_; }
 
  private:

@@ -52,6 +52,24 @@ double read_rate([[maybe_unused]] Isa isa, std::int64_t bytes) {
 
 }  // namespace
 
+const char* name_of(CeilingKind kind) {
+  switch (kind) {
+    case CeilingKind::int8:
+      return "int8";
+    case CeilingKind::narrow:
+      return "narrow";
+    case CeilingKind::binary:
+      return "binary";
+    case CeilingKind::lookup:
+      return "lookup";
+    case CeilingKind::real:
+      return "float";
+    case CeilingKind::bandwidth:
+      return "memory";
+  }
+  return "?";
+}
+
 std::vector<Ceiling> measure_ceilings(Isa isa) {
   std::vector<Ceiling> list;
 #if defined(__x86_64__)

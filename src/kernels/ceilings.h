@@ -11,6 +11,8 @@ namespace nnq {
 
 enum class CeilingKind { int8, narrow, binary, lookup, real, bandwidth };
 
+const char* name_of(CeilingKind kind);  // "int8", "narrow", "binary", "lookup", "float", "memory"
+
 struct Ceiling {
   CeilingKind kind;
   const char* name;

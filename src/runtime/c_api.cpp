@@ -46,9 +46,13 @@ nnq_status report(StatusCode code, const char* message) {
 /// Calls f, which returns a Status; keeps the message of a failure.
 template <class F>
 nnq_status guarded(F&& f) noexcept {
-  try {
+  const auto run = [&] {
     const Status status = f();
     return status.ok() ? NNQ_OK : report(status.code(), status.message().c_str());
+  };
+#if defined(__cpp_exceptions)
+  try {
+    return run();
   } catch (const std::bad_alloc&) {
     return report(StatusCode::out_of_memory, "not enough memory");
   } catch (const std::exception& error) {
@@ -56,6 +60,9 @@ nnq_status guarded(F&& f) noexcept {
   } catch (...) {
     return report(StatusCode::internal, "an unknown exception");
   }
+#else
+  return run();
+#endif
 }
 
 Status load_into(std::shared_ptr<const nnq::Model> loaded, nnq_model** model) {

@@ -6,8 +6,8 @@
 
 #include <cerrno>
 #include <cstring>
-#include <new>
 
+#include "core/guard.h"
 #include "runtime/model_state.h"
 
 namespace nnq {
@@ -41,11 +41,11 @@ struct Descriptor {
   }
 };
 
-Status read_all(int descriptor, const std::string& file, std::byte* to, std::size_t size) {
+Status read_all(int descriptor, std::byte* to, std::size_t size) {
   for (std::size_t done = 0; done < size;) {
     const ssize_t n = read(descriptor, to + done, size - done);
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return Status::bad_file(text(file, ": cannot be read at offset ", done));
+    if (n <= 0) return Status::bad_file(text("cannot be read at offset ", done));
     done += static_cast<std::size_t>(n);
   }
   return {};
@@ -53,10 +53,10 @@ Status read_all(int descriptor, const std::string& file, std::byte* to, std::siz
 
 Status open_file(const std::string& file, bool private_copy, std::shared_ptr<FileBytes>& bytes) {
   const Descriptor d{open(file.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (d.number < 0) return Status::bad_file(text(file, ": cannot be opened: ", std::strerror(errno)));
+  if (d.number < 0) return Status::bad_file(text("cannot be opened: ", std::strerror(errno)));
   struct stat info {};
-  if (fstat(d.number, &info) != 0 || !S_ISREG(info.st_mode)) return Status::bad_file(text(file, ": is not a file"));
-  if (info.st_size == 0) return Status::bad_file(text(file, ": is empty"));
+  if (fstat(d.number, &info) != 0 || !S_ISREG(info.st_mode)) return Status::bad_file("is not a file");
+  if (info.st_size == 0) return Status::bad_file("is empty");
   const auto size = static_cast<std::size_t>(info.st_size);
   if (!private_copy) {
     void* mapped = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, d.number, 0);
@@ -66,7 +66,7 @@ Status open_file(const std::string& file, bool private_copy, std::shared_ptr<Fil
     }
   }
   bytes = std::make_shared<FileBytes>(size);
-  return read_all(d.number, file, bytes->copy(), size);
+  return read_all(d.number, bytes->copy(), size);
 }
 
 std::vector<ModelPort> ports(const Program& program, const std::vector<std::int32_t>& numbers) {
@@ -100,21 +100,20 @@ Status Model::from_program(Program program, std::shared_ptr<const Model>& model)
 }
 
 Status Model::load(const std::string& file, const Options& options, std::shared_ptr<const Model>& model) {
-  try {
+  Status status = guarded("out of memory while loading", [&]() -> Status {
     std::shared_ptr<FileBytes> bytes;
     NNQ_TRY(open_file(file, options.private_copy, bytes));
     Program program;
-    if (Status status = parse_program(bytes->bytes(), bytes, program); !status.ok())
-      return {status.code(), text(file, ": ", status.message())};
+    NNQ_TRY(parse_program(bytes->bytes(), bytes, program));
     model.reset(new Model(std::make_unique<State>(std::move(program), bytes->bytes().size())));
     return {};
-  } catch (const std::bad_alloc&) {
-    return {StatusCode::out_of_memory, text(file, ": out of memory while loading")};
-  }
+  });
+  if (status.ok()) return status;
+  return {status.code(), text(file, ": ", status.message())};
 }
 
 Status Model::from_bytes(std::span<const std::byte> bytes, std::shared_ptr<const Model>& model) {
-  try {
+  return guarded("out of memory while loading", [&]() -> Status {
     NNQ_REQUIRE(!bytes.empty(), "the model image is empty");
     auto copy = std::make_shared<FileBytes>(bytes.size());
     std::memcpy(copy->copy(), bytes.data(), bytes.size());
@@ -122,9 +121,7 @@ Status Model::from_bytes(std::span<const std::byte> bytes, std::shared_ptr<const
     NNQ_TRY(parse_program(copy->bytes(), copy, program));
     model.reset(new Model(std::make_unique<State>(std::move(program), bytes.size())));
     return {};
-  } catch (const std::bad_alloc&) {
-    return {StatusCode::out_of_memory, "out of memory while loading"};
-  }
+  });
 }
 
 }  // namespace nnq

@@ -4,8 +4,8 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
-#include <new>
 
+#include "core/guard.h"
 #include "core/npy.h"
 #include "nnq/runtime.h"
 #include "nnq/version.h"
@@ -196,18 +196,12 @@ int report(const Status& status) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
+  const Status status = nnq::guarded("not enough memory for this model and input", [&]() -> Status {
     Arguments arguments;
-    if (const Status status = read_arguments(argc, argv, arguments); !status.ok()) return report(status);
-    if (arguments.help || arguments.version) {
-      std::printf("nnq-run %s\n%s%s", nnq::version(), arguments.help ? "\n" : "", arguments.help ? usage : "");
-      return 0;
-    }
-    const Status status = run(arguments);
-    return status.ok() ? 0 : report(status);
-  } catch (const std::bad_alloc&) {
-    return report(Status::invalid("not enough memory for this model and input"));
-  } catch (const std::exception& error) {
-    return report({nnq::StatusCode::internal, text(error.what(), " (a fault of nnq's own, please report it)")});
-  }
+    NNQ_TRY(read_arguments(argc, argv, arguments));
+    if (!arguments.help && !arguments.version) return run(arguments);
+    std::printf("nnq-run %s\n%s%s", nnq::version(), arguments.help ? "\n" : "", arguments.help ? usage : "");
+    return {};
+  });
+  return status.ok() ? 0 : report(status);
 }

@@ -5,6 +5,7 @@
 #include <limits>
 #include <new>
 
+#include "core/guard.h"
 #include "runtime/real_planes_steps.h"
 #include "runtime/shapes.h"
 #include "runtime/vector_steps.h"
@@ -51,8 +52,8 @@ std::size_t place(std::vector<Piece>& pieces) {
 
 class Planner {
  public:
-  Planner(const Program& program, int threads, std::size_t memory_cap, Plan& plan)
-      : program_(program), threads_(threads), memory_cap_(memory_cap), plan_(plan) {}
+  Planner(const Program& program, int threads, std::size_t memory_cap, Plan& plan, Tuner* tuner)
+      : program_(program), threads_(threads), memory_cap_(memory_cap), plan_(plan), tuner_(tuner) {}
 
   Status run() {
     plan_.slots.assign(program_.values.size(), {});
@@ -297,7 +298,7 @@ class Planner {
 
   Status prepare() {
     const Isa isa = active_isa();
-    const PlanContext context{program_, plan_.slots, gemm_kernels(isa), isa, threads_};
+    const PlanContext context{program_, plan_.slots, gemm_kernels(isa), isa, threads_, tuner_};
     for (const Step& step : program_.steps) {
       if (is_constant(step)) continue;
       plan_.steps.push_back(make(context, step));
@@ -378,6 +379,7 @@ class Planner {
   int threads_;
   std::size_t memory_cap_;
   Plan& plan_;
+  Tuner* tuner_;
   std::vector<bool> bits_;  // by value
 };
 
@@ -390,16 +392,13 @@ std::int64_t Slot::positions() const {
 }
 
 Status make_plan(const Program& program, const std::vector<Shape>& input_shapes, int threads, std::size_t memory_cap,
-                 Plan& plan) {
+                 Plan& plan, Tuner* tuner) {
   NNQ_REQUIRE(input_shapes.size() == program.inputs.size(), "the model has ", program.inputs.size(), " inputs, got ",
               input_shapes.size());
   plan = {};
   plan.input_shapes = input_shapes;
-  try {
-    return Planner(program, threads, memory_cap, plan).run();
-  } catch (const std::bad_alloc&) {
-    return {StatusCode::out_of_memory, "out of memory while planning"};
-  }
+  return guarded("out of memory while planning",
+                 [&] { return Planner(program, threads, memory_cap, plan, tuner).run(); });
 }
 
 }  // namespace nnq

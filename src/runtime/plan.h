@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/ceilings.h"
 #include "kernels/epilogue/epilogue.h"
 #include "kernels/gemm/gemm.h"
 #include "nnq/program.h"
@@ -39,6 +40,8 @@ struct Slot {
   }
 };
 
+class Tuner;
+
 /// One step ready to run: pointers resolved, weights packed for the kernel taken.
 class PreparedStep {
  public:
@@ -47,8 +50,10 @@ class PreparedStep {
   std::string kernel;                // what runs
   std::vector<std::string> refused;  // what does not, and why
   std::int64_t operations = 0;
-  std::int64_t weight_bytes = 0;  // of weights as the kernel reads them
-  std::size_t scratch_bytes = 0;  // wanted; `scratch` is set before the first run
+  CeilingKind ceiling = CeilingKind::bandwidth;  // what bounds its operations; bandwidth: only its bytes do
+  double ceiling_share = 1;                      // of that ceiling's operations that the kernel's instructions can do
+  std::int64_t weight_bytes = 0;                 // weights as packed, read once a run
+  std::size_t scratch_bytes = 0;                 // wanted; `scratch` is set before the first run
   std::byte* scratch = nullptr;
 };
 
@@ -60,6 +65,7 @@ struct PlanContext {
   const GemmKernels& kernels;
   Isa isa;
   int threads;
+  Tuner* tuner = nullptr;  // measures which kernel a layer takes; none: the cost model says
 
   Slot& slot(std::int32_t value) const { return slots[static_cast<std::size_t>(value)]; }
   const CodeType& code(std::int32_t value) const { return program.values[static_cast<std::size_t>(value)].code; }
@@ -108,8 +114,8 @@ struct Plan {
   std::size_t peak_bytes = 0;
   bool interpreted = false;  // shapes depend on data: the reference interpreter runs it
 };
-/// Makes a plan. memory_cap 0: none.
+/// Makes a plan. memory_cap 0: none. tuner: none, or what times candidate kernels (autotune.h).
 Status make_plan(const Program& program, const std::vector<Shape>& input_shapes, int threads, std::size_t memory_cap,
-                 Plan& plan);
+                 Plan& plan, Tuner* tuner = nullptr);
 
 }  // namespace nnq

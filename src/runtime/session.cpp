@@ -2,10 +2,12 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
-#include <new>
 
+#include "core/guard.h"
+#include "runtime/autotune.h"
 #include "runtime/model_state.h"
 #include "runtime/plan.h"
 #include "runtime/shapes.h"
@@ -45,11 +47,28 @@ const Status& busy() {
   return status;
 }
 
+/// An instruction set that is asked for by name, by NNQ_ISA or by the model, must be there.
+Status check_isa(const Program& program) {
+  const char* forced = std::getenv("NNQ_ISA");
+  if (forced != nullptr && forced[0] != '\0' && std::string_view(forced) != name_of(active_isa()))
+    return Status::unsupported(text("NNQ_ISA=", forced, ": this CPU has no kernels of that name; the best it runs is ",
+                                    name_of(hardware_isa())));
+  const auto wanted = program.metadata.find("requires_isa");
+  if (wanted == program.metadata.end()) return {};
+  for (int i = 0; i <= static_cast<int>(active_isa()); ++i) {
+    if (wanted->second == name_of(static_cast<Isa>(i))) return {};
+  }
+  return Status::unsupported(text("the model asks for the instruction set '", wanted->second,
+                                  "' (its metadata requires_isa), this session runs ", name_of(active_isa())));
+}
+
 }  // namespace
 
 struct Session::State {
   State(std::shared_ptr<const Model> m, const Options& o) : model(std::move(m)), options(o), pool(o.threads) {}
 
+  /// Plans for these shapes.
+  Status plan_for(const std::vector<Shape>& shapes);
   Status prepare(std::span<const Tensor> inputs);
   Status run(std::span<const Tensor> inputs, std::vector<Tensor>& outputs, std::vector<std::vector<double>>* times);
   /// Points the slots of inputs and outputs at the caller's tensors.
@@ -61,8 +80,25 @@ struct Session::State {
   ThreadPool pool;
   Plan plan;
   bool planned = false;
+  std::vector<std::string> notes;
   std::atomic_flag in_use = ATOMIC_FLAG_INIT;
 };
+
+Status Session::State::plan_for(const std::vector<Shape>& shapes) {
+  planned = false;
+  notes.clear();
+  const Program& program = model->program();
+  if (!options.autotune) {
+    NNQ_TRY(make_plan(program, shapes, options.threads, options.memory_cap, plan));
+  } else {
+    Tuner tuner(options.threads, options.memory_cap);
+    NNQ_TRY(make_plan(program, shapes, options.threads, options.memory_cap, plan, &tuner));
+    tuner.save();
+    notes = std::move(tuner.notes);
+  }
+  planned = true;
+  return {};
+}
 
 Status Session::State::prepare(std::span<const Tensor> inputs) {
   const Program& program = model->program();
@@ -79,10 +115,7 @@ Status Session::State::prepare(std::span<const Tensor> inputs) {
   if (same) return {};
   std::vector<Shape> shapes;
   for (const Tensor& t : inputs) shapes.push_back(t.shape());
-  planned = false;
-  NNQ_TRY(make_plan(program, shapes, options.threads, options.memory_cap, plan));
-  planned = true;
-  return {};
+  return plan_for(shapes);
 }
 
 void Session::State::connect(std::span<const Tensor> inputs, std::vector<Tensor>& outputs) {
@@ -136,41 +169,35 @@ Session::~Session() = default;
 
 Status Session::create(std::shared_ptr<const Model> model, const Options& options, std::unique_ptr<Session>& session) {
   NNQ_REQUIRE(model != nullptr, "no model");
+  NNQ_TRY(check_isa(model->program()));
   NNQ_REQUIRE(options.threads >= 1 && options.threads <= 1024, "threads must be 1 to 1024, got ", options.threads);
-  try {
+  const std::string failure = text("a session of ", options.threads, " threads cannot be made");
+  return guarded(failure.c_str(), [&]() -> Status {
     session.reset(new Session(std::make_unique<State>(std::move(model), options)));
-  } catch (const std::exception& e) {  // no memory or no threads to be had
-    return {StatusCode::out_of_memory, text("a session of ", options.threads, " threads cannot be made: ", e.what())};
-  }
-  return {};
+    return {};
+  });
 }
 
 Status Session::prepare(std::span<const Shape> input_shapes) {
   const Hold hold(state_->in_use);
   if (!hold.taken()) return busy();
-  state_->planned = false;
-  NNQ_TRY(make_plan(state_->model->program(), {input_shapes.begin(), input_shapes.end()}, state_->options.threads,
-                    state_->options.memory_cap, state_->plan));
-  state_->planned = true;
-  return {};
+  return state_->plan_for({input_shapes.begin(), input_shapes.end()});
 }
 
 Status Session::run(std::span<const Tensor> inputs, std::vector<Tensor>& outputs) {
   const Hold hold(state_->in_use);
   if (!hold.taken()) return busy();
-  try {
-    return state_->run(inputs, outputs, nullptr);
-  } catch (const std::bad_alloc&) {
-    return {StatusCode::out_of_memory, "out of memory"};
-  }
+  return guarded("out of memory", [&] { return state_->run(inputs, outputs, nullptr); });
 }
 
 std::size_t Session::peak_bytes() const { return state_->plan.peak_bytes; }
+const std::vector<std::string>& Session::notes() const { return state_->notes; }
 const char* Session::isa() const { return name_of(active_isa()); }
 
 std::vector<StepInfo> Session::steps() const {
   std::vector<StepInfo> list;
   const Plan& plan = state_->plan;
+  const Step* const model_steps = state_->model->program().steps.data();
   for (std::size_t i = 0; i < plan.steps.size(); ++i) {
     const Step& source = *plan.sources[i];
     StepInfo info;
@@ -180,6 +207,19 @@ std::vector<StepInfo> Session::steps() const {
     info.operations = plan.steps[i]->operations;
     info.weight_bytes = plan.steps[i]->weight_bytes;
     info.refused = plan.steps[i]->refused;
+    info.limit = name_of(plan.steps[i]->ceiling);
+    info.limit_share = plan.steps[i]->ceiling_share;
+    info.weight_bytes = plan.steps[i]->weight_bytes;
+    info.step = static_cast<std::int32_t>(&source - model_steps);
+    for (const auto* ends : {&source.inputs, &source.outputs}) {
+      for (const std::int32_t v : *ends) {
+        const Slot* slot = v < 0 ? nullptr : &plan.slots[static_cast<std::size_t>(v)];
+        if (slot != nullptr && slot->constant == nullptr)
+          info.activation_bytes += static_cast<std::int64_t>(slot->bytes);
+      }
+    }
+    if (!source.inputs.empty() && source.inputs[0] >= 0)
+      info.input_shape = plan.slots[static_cast<std::size_t>(source.inputs[0])].shape;
     list.push_back(std::move(info));
   }
   return list;
@@ -190,7 +230,7 @@ Status Session::profile(std::span<const Tensor> inputs, int repeat, std::vector<
   const Hold hold(state_->in_use);
   if (!hold.taken()) return busy();
   NNQ_REQUIRE(repeat >= 1, "repeat must be at least 1");
-  try {
+  return guarded("out of memory", [&]() -> Status {
     std::vector<Tensor> outputs;
     std::vector<double> totals;
     NNQ_TRY(state_->run(inputs, outputs, nullptr));  // plans and warms up
@@ -203,12 +243,13 @@ Status Session::profile(std::span<const Tensor> inputs, int repeat, std::vector<
     std::vector<std::vector<double>> times(state_->plan.steps.size());
     for (int i = 0; i < repeat && !state_->plan.interpreted; ++i) NNQ_TRY(state_->run(inputs, outputs, &times));
     steps = this->steps();
-    for (std::size_t i = 0; i < steps.size(); ++i) steps[i].median_microseconds = median(times[i]);
+    for (std::size_t i = 0; i < steps.size() && !times[i].empty(); ++i) {
+      steps[i].median_microseconds = median(times[i]);
+      steps[i].best_microseconds = *std::min_element(times[i].begin(), times[i].end());
+    }
     median_milliseconds = median(totals) / 1000;
-  } catch (const std::bad_alloc&) {
-    return {StatusCode::out_of_memory, "out of memory"};
-  }
-  return {};
+    return {};
+  });
 }
 
 }  // namespace nnq

@@ -33,16 +33,19 @@ class ThreadPool {
   void work();
   void drain();
 
-  std::mutex mutex_;
-  std::condition_variable start_, finished_;
-  std::vector<std::thread> workers_;
+  // Between rounds remaining_ is 0. All atomics are sequentially consistent: "there is work" against "somebody sleeps",
+  // and "all is done" against "somebody waits", must not both be missed.
+  std::atomic<std::int64_t> remaining_{0};  // parts not yet taken
+  std::atomic<std::int64_t> done_{0};
+  std::atomic<int> sleepers_{0};
+  std::atomic<bool> waiting_{false}, stop_{false};
   Body body_ = nullptr;
   void* context_ = nullptr;
   std::int64_t parts_ = 0;
-  std::atomic<std::int64_t> next_{0};
-  std::uint64_t round_ = 0;
-  int busy_ = 0;
-  bool stop_ = false;
+  int spins_;
+  std::mutex mutex_;
+  std::condition_variable start_, finished_;
+  std::vector<std::thread> workers_;
 };
 
 }  // namespace nnq

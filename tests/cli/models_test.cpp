@@ -200,8 +200,13 @@ TEST(CliBenchmark, TimesStepsAndKernels) {
   EXPECT_GT(document["peak_bytes"].get<std::int64_t>(), 0);
   EXPECT_GT(document["median_ms"].get<double>(), 0);
   ASSERT_FALSE(document["steps"].empty());
-  for (const char* key : {"name", "kernel", "median_us", "gops", "refused"})
+  for (const char* key :
+       {"name", "kernel", "median_us", "gops", "refused", "bytes", "bound", "roofline_percent", "float_us"})
     EXPECT_TRUE(document["steps"][0].contains(key)) << key;
+  int layers = 0;
+  for (const auto& step : document["steps"]) layers += step["float_us"].is_number() ? 1 : 0;
+  EXPECT_GT(layers, 0) << "layers are timed in float, too";
+  EXPECT_FALSE(document["ceilings"].empty());
   const Ran table = nnq(line + " --verbose", "NNQ_ISA=portable");
   EXPECT_TRUE(has_table(table.out, 4)) << table.out;
   EXPECT_NE(table.out.find("portable"), std::string::npos);
@@ -209,6 +214,7 @@ TEST(CliBenchmark, TimesStepsAndKernels) {
   if (NNQ_SANITIZED) return;  // products of 1024 x 1024 x 1024 take minutes there, and their times mean nothing
   const auto kernels = nnq("benchmark kernels --json", "NNQ_ISA=portable").document();
   ASSERT_FALSE(kernels["kernels"].empty());
+  EXPECT_NE(kernels.dump().find("planes_popcount_portable"), std::string::npos);
   for (const auto& row : kernels["kernels"]) {
     EXPECT_EQ(row["isa"], "portable");
     EXPECT_GT(row["gops"].get<double>(), 0);

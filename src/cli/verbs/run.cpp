@@ -39,6 +39,7 @@ class Run final : public Verb {
     app.add_option("--shape", shapes_, "shape of a random input with free dimensions: NAME=1,3,32,32");
     app.add_option("--output", folder_, "folder for the outputs, one NPY file each")->capture_default_str();
     app.add_option("--threads", threads_, "threads; results do not depend on it")->check(CLI::Range(1, 1024));
+    app.add_flag("--autotune", autotune_, "time the kernels that could run a layer and take the fastest (remembered)");
   }
 
   int run(bool json, nlohmann::ordered_json& document) override {
@@ -46,7 +47,7 @@ class Run final : public Verb {
     const std::shared_ptr<const Model> deployed = model.deployed();
     const std::vector<Tensor> inputs = random_ ? make_random(*deployed) : read_inputs(*deployed);
     std::vector<Tensor> outputs;
-    throw_if_error(make_session(deployed, threads_, file_)->run(inputs, outputs), file_);
+    throw_if_error(make_session(deployed, threads_, file_, autotune_)->run(inputs, outputs), file_);
     document["outputs"] = nlohmann::ordered_json::array();
     Table table({{"output"}, {"type"}, {"file"}});
     std::vector<std::string> taken;
@@ -109,7 +110,7 @@ class Run final : public Verb {
 
   std::string file_, folder_ = ".";
   std::vector<std::string> inputs_, shapes_;
-  bool random_ = false;
+  bool random_ = false, autotune_ = false;
   int threads_ = 1;
 };
 

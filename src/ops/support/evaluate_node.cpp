@@ -1,6 +1,5 @@
 // Runs one node on owned tensors: the step that the reference interpreter and constant folding repeat.
-#include <new>
-
+#include "core/guard.h"
 #include "nnq/op.h"
 #include "ops/support/check.h"
 
@@ -92,14 +91,15 @@ Status evaluate_node(const Node& node, std::int64_t opset, std::span<const Tenso
     if (t.defined() && t.dtype() == DType::string)
       return Status::unsupported(text(ops::title(node), ": string tensors are not computed on"));
   }
-  try {
+  constexpr const char* no_memory = "out of memory";
+  Status status = guarded(no_memory, [&]() -> Status {
     std::vector<ValueType> types;
     NNQ_TRY(infer_outputs(*op, node, opset, inputs, types));
     NNQ_TRY(allocate(node, types, outputs));
     return run(*op, node, opset, inputs, outputs);
-  } catch (const std::bad_alloc&) {
-    return {StatusCode::out_of_memory, text(ops::title(node), ": out of memory")};
-  }
+  });
+  if (status.message() == no_memory) return {status.code(), text(ops::title(node), ": ", no_memory)};
+  return status;
 }
 
 }  // namespace nnq

@@ -19,6 +19,7 @@ class DepthwiseLayer final : public PreparedStep {
         blocks_(geometry_.positions(), channels_ <= 64 ? 48 : 24, plan.threads),
         epilogue_(plan, step) {
     kernel = kernel_.name;
+    ceiling = CeilingKind::int8;
     operations = 2 * geometry_.positions() * step.weights.count;
     offsets_ = input_.offsets();  // a kernel step is a tap
     if (offsets_.size() % 2 != 0) offsets_.push_back(offsets_.back());

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "ops/support/geometry.h"
 #include "runtime/plan.h"
 #include "runtime/steps/float_simple.h"
 
@@ -55,7 +56,7 @@ class Reference final : public PreparedStep {
   std::vector<Bound> inputs_, outputs_;
 };
 
-/// Conv in two dimensions, one group: panels of 16 output positions against all filters.
+/// Conv in two dimensions: panels of 16 output positions against all filters of a group.
 class FloatConvolution final : public PreparedStep {
  public:
   FloatConvolution(const PlanContext& plan, const Step& step, const Window& window)
@@ -67,18 +68,20 @@ class FloatConvolution final : public PreparedStep {
         gemm_(plan.kernels.real) {
     kernel = std::string("conv_") + plan.kernels.float_name;
     k_ = w_.shape[1] * w_.shape[2] * w_.shape[3];
-    outputs_ = w_.shape[0];
+    groups_ = step.node.get_int("group", 1);
+    outputs_ = w_.shape[0] / groups_;
     plane_ = y_.shape[2] * y_.shape[3];
     panels_ = (plane_ + width - 1) / width;
-    operations = 2 * y_.shape[0] * plane_ * outputs_ * k_;
-    weight_bytes = static_cast<std::int64_t>(w_.bytes);
-    parts_ = std::min<std::int64_t>(y_.shape[0] * panels_, plan.threads * 4);
+    operations = 2 * y_.shape[0] * plane_ * w_.shape[0] * k_;
+    ceiling = CeilingKind::real;
+    weight_bytes = w_.shape[0] * k_ * 4;
+    parts_ = std::min<std::int64_t>(y_.shape[0] * groups_ * panels_, plan.threads * 4);
     part_bytes_ = static_cast<std::size_t>((k_ + outputs_) * width) * 4;
     scratch_bytes = part_bytes_ * static_cast<std::size_t>(parts_);
   }
 
   Status run(ThreadPool& pool) override {
-    const std::int64_t total = y_.shape[0] * panels_;
+    const std::int64_t total = y_.shape[0] * groups_ * panels_;
     pool.parallel(parts_, [&](std::int64_t part) {
       auto* panel = reinterpret_cast<float*>(scratch + part_bytes_ * static_cast<std::size_t>(part));
       for (std::int64_t i = total * part / parts_; i < total * (part + 1) / parts_; ++i) one_panel(i, panel);
@@ -88,23 +91,25 @@ class FloatConvolution final : public PreparedStep {
 
  private:
   void one_panel(std::int64_t index, float* panel) const {
-    const std::int64_t n = index / panels_, first = index % panels_ * width, columns = std::min(width, plane_ - first);
-    gather(n, first, columns, panel);
-    float* y = y_.as<float>() + n * outputs_ * plane_ + first;
-    const float* bias = bias_ != nullptr ? bias_->as<float>() : nullptr;
+    const std::int64_t image = index / panels_, first = index % panels_ * width,  // image: of a sample and group
+        columns = std::min(width, plane_ - first), group = image % groups_;
+    gather(image, first, columns, panel);
+    const float* w = w_.as<float>() + group * outputs_ * k_;
+    float* y = y_.as<float>() + image * outputs_ * plane_ + first;
+    const float* bias = bias_ != nullptr ? bias_->as<float>() + group * outputs_ : nullptr;
     if (columns == width) {
-      gemm_(w_.as<float>(), outputs_, k_, panel, bias, y, plane_);
+      gemm_(w, outputs_, k_, panel, bias, y, plane_);
       return;
     }
     float* tail = panel + k_ * width;
-    gemm_(w_.as<float>(), outputs_, k_, panel, bias, tail, width);
+    gemm_(w, outputs_, k_, panel, bias, tail, width);
     for (std::int64_t o = 0; o < outputs_; ++o)
       std::memcpy(y + o * plane_, tail + o * width, static_cast<std::size_t>(columns) * 4);
   }
 
-  void gather(std::int64_t n, std::int64_t first, std::int64_t columns, float* panel) const {
-    const std::int64_t channels = x_.shape[1], h = x_.shape[2], w = x_.shape[3], out_w = y_.shape[3];
-    const float* x = x_.as<float>() + n * channels * h * w;
+  void gather(std::int64_t image, std::int64_t first, std::int64_t columns, float* panel) const {
+    const std::int64_t channels = x_.shape[1] / groups_, h = x_.shape[2], w = x_.shape[3], out_w = y_.shape[3];
+    const float* x = x_.as<float>() + image * channels * h * w;
     std::int64_t oy[width], ox[width];
     for (std::int64_t j = 0; j < width; ++j) {
       const std::int64_t p = first + std::min(j, columns - 1);
@@ -129,7 +134,7 @@ class FloatConvolution final : public PreparedStep {
   const Slot& y_;
   Window window_;
   FloatGemm gemm_;
-  std::int64_t k_, outputs_, plane_, panels_, parts_;
+  std::int64_t k_, groups_, outputs_, plane_, panels_, parts_;  // outputs: of a group
   std::size_t part_bytes_;
 };
 
@@ -148,6 +153,8 @@ class FloatDense final : public PreparedStep {
     rows_ = k > 0 ? static_cast<std::int64_t>(x_.bytes / 4) / k : 0;
     panels_ = (outputs + width - 1) / width;
     operations = 2 * rows_ * outputs * k;
+    ceiling = CeilingKind::real;
+    weight_bytes = panels_ * width * k * 4;
     packed_.assign(static_cast<std::size_t>(panels_ * k * width), 0.0f);
     for (std::int64_t o = 0; o < outputs; ++o) {
       for (std::int64_t i = 0; i < k; ++i)
@@ -191,14 +198,16 @@ bool all_float(const PlanContext& plan, const Step& step) {
 
 std::unique_ptr<PreparedStep> make_convolution(const PlanContext& plan, const Step& step) {
   const Slot &x = plan.slot(step.inputs[0]), &w = plan.slot(step.inputs[1]), &y = plan.slot(step.outputs[0]);
-  if (x.shape.size() != 4 || y.bytes == 0 || step.node.get_int("group", 1) != 1) return nullptr;
-  const auto strides = step.node.get_ints("strides", {1, 1}), dilations = step.node.get_ints("dilations", {1, 1});
-  auto pads = step.node.get_ints("pads", {0, 0, 0, 0});
-  const std::string automatic = step.node.get_string("auto_pad", "NOTSET");
-  if (automatic == "SAME_UPPER" || automatic == "SAME_LOWER" || pads.size() != 4) return nullptr;
-  if (automatic == "VALID") pads = {0, 0, 0, 0};
-  const Window window{w.shape[2],   w.shape[3], strides[0], strides[1], dilations[0],
-                      dilations[1], pads[0],    pads[1],    pads[2],    pads[3]};
+  if (x.shape.size() != 4 || y.bytes == 0) return nullptr;
+  ops::WindowGeometry g;
+  if (!ops::resolve_conv_padding(step.node, ops::Dims(Shape{w.shape[2], w.shape[3]}),
+                                 ops::Dims(Shape{x.shape[2], x.shape[3]}), g)
+           .ok())
+    return nullptr;
+  const Window window{g.kernel[0],   g.kernel[1],    g.stride[0],    g.stride[1],  g.dilation[0],
+                      g.dilation[1], g.pad_begin[0], g.pad_begin[1], g.pad_end[0], g.pad_end[1]};
+  if (w.shape[1] == 1 && step.node.get_int("group", 1) == x.shape[1] && x.shape[1] > 1)
+    return make_float_depthwise(plan, step, window);
   return std::make_unique<FloatConvolution>(plan, step, window);
 }
 

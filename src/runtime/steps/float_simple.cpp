@@ -2,7 +2,6 @@
 #include "runtime/steps/float_simple.h"
 
 #include <algorithm>
-#include <limits>
 
 namespace nnq {
 namespace {
@@ -30,28 +29,31 @@ class FloatRelu final : public PreparedStep {
   std::int64_t count_;
 };
 
-/// MaxPool over images whose windows never leave the image: rows of a plane at a time.
-class FloatMaxPool final : public PreparedStep {
+/// x * a + b, two roundings, one value or one a channel.
+class FloatAffine final : public PreparedStep {
  public:
-  FloatMaxPool(const PlanContext& plan, const Step& step, std::int64_t kernel_h, std::int64_t kernel_w,
-               std::int64_t stride_h, std::int64_t stride_w)
+  FloatAffine(const PlanContext& plan, const Step& step, std::int64_t channels, std::int64_t inner)
       : x_(plan.slot(step.inputs[0])),
+        a_(plan.slot(step.inputs[1])),
+        b_(plan.slot(step.inputs[2])),
         y_(plan.slot(step.outputs[0])),
-        kernel_h_(kernel_h),
-        kernel_w_(kernel_w),
-        stride_h_(stride_h),
-        stride_w_(stride_w) {
-    kernel = "max_pool_float";
+        channels_(channels),
+        inner_(inner) {
+    kernel = "affine_float";
   }
   Status run(ThreadPool& pool) override {
-    pool.parallel(y_.shape[0] * y_.shape[1], [this](std::int64_t plane) {
-      const std::int64_t h = x_.shape[2], w = x_.shape[3], out_h = y_.shape[2], out_w = y_.shape[3];
-      const float* x = x_.as<float>() + plane * h * w;
-      float* y = y_.as<float>() + plane * out_h * out_w;
-      for (std::int64_t oy = 0; oy < out_h; ++oy, y += out_w) {
-        for (std::int64_t ky = 0; ky < kernel_h_; ++ky) {
-          const float* row = x + (oy * stride_h_ + ky) * w;
-          for (std::int64_t kx = 0; kx < kernel_w_; ++kx) merge(row + kx, y, out_w, ky == 0 && kx == 0);
+    const std::int64_t rows = static_cast<std::int64_t>(y_.bytes / 4) / std::max<std::int64_t>(inner_, 1),
+                       part = std::max<std::int64_t>(1 + 4096 / std::max<std::int64_t>(inner_, 1),
+                                                     rows / (pool.threads() * 4));
+    pool.parallel((rows + part - 1) / part, [&](std::int64_t p) {
+      for (std::int64_t r = p * part; r < std::min(rows, (p + 1) * part); ++r) {
+        const std::int64_t c = r % channels_;
+        const float a = a_.as<float>()[a_.bytes == 4 ? 0 : c], b = b_.as<float>()[b_.bytes == 4 ? 0 : c];
+        const float* x = x_.as<float>() + r * inner_;
+        float* y = y_.as<float>() + r * inner_;
+        for (std::int64_t i = 0; i < inner_; ++i) {
+          const float scaled = x[i] * a;
+          y[i] = scaled + b;
         }
       }
     });
@@ -59,37 +61,53 @@ class FloatMaxPool final : public PreparedStep {
   }
 
  private:
-  void merge(const float* x, float* y, std::int64_t count, bool first) const {
-    if (first) {
-      for (std::int64_t i = 0; i < count; ++i) y[i] = x[i * stride_w_];
-    } else {
-      for (std::int64_t i = 0; i < count; ++i) y[i] = x[i * stride_w_] > y[i] ? x[i * stride_w_] : y[i];
-    }
-  }
-
   const Slot& x_;
+  const Slot& a_;
+  const Slot& b_;
   const Slot& y_;
-  std::int64_t kernel_h_, kernel_w_, stride_h_, stride_w_;
+  std::int64_t channels_, inner_;
 };
 
-bool all_are(const std::vector<std::int64_t>& values, std::int64_t v) {
-  return std::all_of(values.begin(), values.end(), [v](std::int64_t x) { return x == v; });
+/// The sum of two tensors of one shape: a residual.
+class FloatAdd final : public PreparedStep {
+ public:
+  FloatAdd(const PlanContext& plan, const Step& step)
+      : a_(plan.slot(step.inputs[0])),
+        b_(plan.slot(step.inputs[1])),
+        y_(plan.slot(step.outputs[0])),
+        count_(static_cast<std::int64_t>(y_.bytes / 4)) {
+    kernel = "add_float";
+  }
+  Status run(ThreadPool& pool) override {
+    const std::int64_t part = std::max<std::int64_t>(4096, count_ / (pool.threads() * 4));
+    pool.parallel((count_ + part - 1) / part, [&](std::int64_t p) {
+      const float *a = a_.as<float>(), *b = b_.as<float>();
+      float* y = y_.as<float>();
+      for (std::int64_t i = p * part; i < std::min(count_, (p + 1) * part); ++i) y[i] = a[i] + b[i];
+    });
+    return {};
+  }
+
+ private:
+  const Slot& a_;
+  const Slot& b_;
+  const Slot& y_;
+  std::int64_t count_;
+};
+
+bool all_float(const PlanContext& plan, const Step& step) {
+  return std::all_of(step.inputs.begin(), step.inputs.end(),
+                     [&](std::int32_t v) { return v >= 0 && plan.slot(v).dtype == DType::f32; });
 }
 
-std::unique_ptr<PreparedStep> make_max_pool(const PlanContext& plan, const Step& step) {
-  const Node& node = step.node;
-  const Slot &x = plan.slot(step.inputs[0]), &y = plan.slot(step.outputs[0]);
-  const auto kernel = node.get_ints("kernel_shape"), strides = node.get_ints("strides", {1, 1});
-  const std::string automatic = node.get_string("auto_pad", "NOTSET");
-  const bool second_output = step.outputs.size() > 1 && step.outputs[1] >= 0;
-  if (x.shape.size() != 4 || y.bytes == 0 || kernel.size() != 2 || strides.size() != 2 || second_output ||
-      !all_are(node.get_ints("pads", {}), 0) || !all_are(node.get_ints("dilations", {}), 1) ||
-      (automatic != "NOTSET" && automatic != "VALID"))
-    return nullptr;
-  // With ceil_mode the last window may reach beyond the image.
-  if ((y.shape[2] - 1) * strides[0] + kernel[0] > x.shape[2] || (y.shape[3] - 1) * strides[1] + kernel[1] > x.shape[3])
-    return nullptr;
-  return std::make_unique<FloatMaxPool>(plan, step, kernel[0], kernel[1], strides[0], strides[1]);
+std::unique_ptr<PreparedStep> make_affine(const PlanContext& plan, const Step& step) {
+  const Shape& shape = plan.slot(step.inputs[0]).shape;
+  const auto rank = static_cast<std::int64_t>(shape.size());
+  std::int64_t axis = step.node.get_int("axis", 1), inner = 1;
+  if (axis < 0) axis += rank;
+  if (axis < 0 || axis >= rank) return nullptr;
+  for (auto d = static_cast<std::size_t>(axis) + 1; d < shape.size(); ++d) inner *= shape[d];
+  return std::make_unique<FloatAffine>(plan, step, shape[static_cast<std::size_t>(axis)], inner);
 }
 
 }  // namespace
@@ -99,7 +117,13 @@ std::unique_ptr<PreparedStep> make_float_simple(const PlanContext& plan, const S
       plan.slot(step.inputs[0]).dtype != DType::f32)
     return nullptr;
   if (step.node.is("Relu")) return std::make_unique<FloatRelu>(plan, step);
-  if (step.node.is("MaxPool")) return make_max_pool(plan, step);
+  if (step.node.is("MaxPool") || step.node.is("AveragePool") || step.node.is("GlobalAveragePool"))
+    return make_float_pool(plan, step);
+  if (plan.slot(step.outputs[0]).bytes == 0 || !all_float(plan, step)) return nullptr;
+  if (step.node.is("Affine", kNnqDomain) && step.inputs.size() == 3) return make_affine(plan, step);
+  if (step.node.is("Add") && step.inputs.size() == 2 &&
+      plan.slot(step.inputs[0]).shape == plan.slot(step.inputs[1]).shape)
+    return std::make_unique<FloatAdd>(plan, step);
   return nullptr;
 }
 

@@ -1,4 +1,4 @@
-// Relu and MaxPool on float tensors.
+// Float operators common between layers that the plain reference would make the slowest of a network.
 #pragma once
 
 #include <memory>
@@ -9,5 +9,9 @@ namespace nnq {
 
 /// nullptr when the operator, its type or its attributes are not covered.
 std::unique_ptr<PreparedStep> make_float_simple(const PlanContext& plan, const Step& step);
+/// MaxPool, AveragePool, GlobalAveragePool.
+std::unique_ptr<PreparedStep> make_float_pool(const PlanContext& plan, const Step& step);
+/// A convolution of images with one input channel a group.
+std::unique_ptr<PreparedStep> make_float_depthwise(const PlanContext& plan, const Step& step, const Window& window);
 
 }  // namespace nnq

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernels/direct/packed_panels.h"
+#include "runtime/autotune.h"
 #include "runtime/steps/layer_choice.h"
 #include "runtime/steps/layer_starts.h"
 #include "runtime/steps/matvec.h"
@@ -40,7 +41,9 @@ class DirectLayer final : public PreparedStep {
     if (choice_.narrow != nullptr) choose_narrow();
     if (choice_.packed_bits != 0 && geometry_.positions() > 0) pack_panels(weights, plan.isa);
     kernel = std::string(step.kind == StepKind::convolution ? "conv_" : "dense_") + choice_.name;
-    if (unpack_ == nullptr) weight_bytes = weights_.size();
+    if (unpack_ == nullptr) weight_bytes = static_cast<std::int64_t>(weights_.size() + tables_.size());
+    ceiling = choice_.ceiling;
+    ceiling_share = choice_.ceiling_share;
     input_bytes_ = (input_.scratch_bytes() + 63) / 64 * 64;
     sums_bytes_ = static_cast<std::size_t>(blocks_.rows()) *
                       (static_cast<std::size_t>(stride_) * 4 + sizeof(DirectRow)) / 64 * 64 +
@@ -139,6 +142,7 @@ class DirectLayer final : public PreparedStep {
     }
     choice_.kernel = choice_.narrow;
     choice_.name = choice_.narrow_name;
+    choice_.ceiling = CeilingKind::narrow;
   }
 
   std::size_t column(std::int64_t o) const {
@@ -279,17 +283,60 @@ class DirectLayer final : public PreparedStep {
   LayerStarts starts_;
 };
 
+/// Microseconds with one decimal; the runtime's text() prints all digits.
+std::string rounded(double microseconds) {
+  const auto tenths = static_cast<std::int64_t>(microseconds * 10 + 0.5);
+  return text(tenths / 10, ".", tenths % 10);
+}
+
+/// What a layer is to the tuning cache: everything that a kernel's time depends on.
+std::string signature(const PlanContext& plan, const Step& step, const LayerWeights& weights) {
+  const LayerGeometry g(plan.slot(step.inputs[0]), plan.slot(step.outputs[0]), step);
+  const Window& w = g.window;
+  const CodeType& code = plan.code(step.inputs[0]);
+  return text(g.n, "x", g.in_h, "x", g.in_w, "x", g.in_c, " to ", step.out_channels, ", window ", w.kernel_h, "x",
+              w.kernel_w, " stride ", w.stride_h, "x", w.stride_w, " dilation ", w.dilation_h, "x", w.dilation_w,
+              " pad ", w.pad_top, " ", w.pad_left, " ", w.pad_bottom, " ", w.pad_right, ", groups ", step.groups,
+              ", codes ", code.min, " to ", code.max, ", levels ", weights.levels.front(), " to ",
+              weights.levels.back(), " (", weights.levels.size(), "), epilogue ", static_cast<int>(step.epilogue.kind),
+              " levels ", step.epilogue.levels);
+}
+
+/// The layer with the fastest of its kernels, by measurement or estimate; the others are refused with the reason.
+std::unique_ptr<PreparedStep> make_fastest(const PlanContext& plan, const Step& step, const LayerWeights& weights,
+                                           const std::vector<LayerChoice>& choices, std::vector<std::string>& refused) {
+  std::size_t best = 0;
+  std::vector<double> measured;
+  if (plan.tuner != nullptr && choices.size() > 1 && !weights.levels.empty()) {
+    std::vector<std::string> names;
+    for (const LayerChoice& c : choices) names.push_back(c.name);
+    best = plan.tuner->fastest(
+        signature(plan, step, weights), names, plan, step,
+        [&](std::size_t i) { return std::make_unique<DirectLayer>(plan, step, weights, choices[i]); }, measured);
+  }
+  for (std::size_t i = 0; i < choices.size(); ++i) {
+    if (i == best) continue;
+    if (measured.empty())
+      refused.push_back(choices[i].name + ": estimated slower");
+    else
+      refused.push_back(text(choices[i].name, ": measured slower, ", rounded(measured[i]), " against ",
+                             rounded(measured[best]), " us"));
+  }
+  return std::make_unique<DirectLayer>(plan, step, weights, choices[best]);
+}
+
 /// A layer on codes in bytes: few rows of a fully connected layer with their weights packed, others directly.
 std::unique_ptr<PreparedStep> make_bytes(const PlanContext& plan, const Step& step, const LayerWeights& weights,
                                          std::vector<std::string>& refused) {
-  const LayerChoice choice = choose_bytes(plan, step, weights, refused);
+  const std::vector<LayerChoice> choices = choose_bytes(plan, step, weights, refused);
   std::string why;
   // A lookup does four times the products of an AVX2 multiplication, on twice the bytes; VNNI makes up for it.
   std::unique_ptr<PreparedStep> made;
-  if (choice.lookups == 0 || direct_kernels(plan.isa).isa != Isa::avx2) made = make_matvec(plan, step, weights, why);
+  if (choices[0].lookups == 0 || direct_kernels(plan.isa).isa != Isa::avx2)
+    made = make_matvec(plan, step, weights, why);
   if (made != nullptr) return made;
   if (!why.empty()) refused.push_back("matvec: " + why);
-  return std::make_unique<DirectLayer>(plan, step, weights, choice);
+  return make_fastest(plan, step, weights, choices, refused);
 }
 
 }  // namespace
@@ -340,7 +387,7 @@ std::unique_ptr<PreparedStep> make_layer(const PlanContext& plan, const Step& st
   if (in.storage == Storage::bits) {
     made = make_binary_matvec(plan, step, weights);
     weights.set_taps(LayerGeometry(in, plan.slot(step.outputs[0]), step).taps());
-    if (made == nullptr) made = std::make_unique<DirectLayer>(plan, step, weights, choose_bits(plan, step));
+    if (made == nullptr) made = make_fastest(plan, step, weights, choose_bits(plan, step), refused);
   } else if (step.kind == StepKind::convolution && step.groups > 1 && step.groups == step.in_channels &&
              step.groups == step.out_channels) {
     made = make_depthwise(plan, step);

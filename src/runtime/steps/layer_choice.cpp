@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/cost_model.h"
+
 namespace nnq {
 namespace {
 
@@ -11,6 +13,29 @@ bool fits_lookup(const LayerWeights& weights) {
   for (const std::int8_t v : weights.levels)
     low = std::min<std::int32_t>(low, v), high = std::max<std::int32_t>(high, v);
   return 8 * 3 * (high - low) <= 255;
+}
+
+/// Why the lookup kernel cannot run; empty when it can.
+std::string lookup_refuses(const DirectKernels& kernels, const Step& step, const LayerWeights& weights,
+                           std::int32_t largest) {
+  // Two passes for codes of more than 2 bits: never more than Arm's dot product.
+  const bool two_passes = weights.levels.size() <= 2 && (kernels.narrow != nullptr || kernels.isa == Isa::avx512);
+  const std::int32_t most = two_passes ? 15 : 3;
+  if (largest > most) return std::string("activations have more than ") + (most > 3 ? "4" : "2") + " bits";
+  if (weights.levels.size() > 4) return "weights have more than 4 levels";
+  if (step.groups > 1) return "grouped convolution";
+  if (!fits_lookup(weights)) return "weight levels too far apart for entries of a byte";
+  return {};
+}
+
+std::int64_t round_up(std::int64_t n, std::int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+/// What the cost model says of a method on this layer; packed: codes that are packed tighter first.
+double estimate(const PlanContext& plan, const Step& step, Method method, std::int64_t panel, std::int64_t packed) {
+  const LayerGeometry g(plan.slot(step.inputs[0]), plan.slot(step.outputs[0]), step);
+  return estimated_microseconds(plan.isa, method,
+                                {g.positions(), g.taps() * g.in_c / step.groups,
+                                 step.groups * round_up(step.out_channels / step.groups, panel), packed});
 }
 
 /// Width that weights take in memory in front of the int8 kernels: unpacking a panel costs 8 to 10 operations for what
@@ -26,73 +51,84 @@ int packed_bits(const PlanContext& plan, const Step& step, const LayerWeights& w
 
 }  // namespace
 
-LayerChoice choose_bytes(const PlanContext& plan, const Step& step, const LayerWeights& weights,
-                         std::vector<std::string>& refused) {
+std::vector<LayerChoice> choose_bytes(const PlanContext& plan, const Step& step, const LayerWeights& weights,
+                                 std::vector<std::string>& refused) {
   const DirectKernels& kernels = direct_kernels(plan.isa);
   const CodeType& code = plan.code(step.inputs[0]);
-  LayerChoice choice;
-  choice.kernel = kernels.int8;
-  choice.name = kernels.int8_name;
   const std::int32_t border = step.pad_value - code.min, largest = code.max - code.min;
   const int bits = weights.levels.size() <= 2 ? 1 : 2;
-  const std::int64_t out = step.out_channels;
+  std::vector<LayerChoice> choices(1);
+  LayerChoice& products = choices[0];
+  products.kernel = kernels.int8;
+  products.name = kernels.int8_name;
+  products.narrow = kernels.narrow, products.narrow_name = kernels.narrow_name;
+  products.ceiling = CeilingKind::int8;
+  std::int32_t highest = 1;
+  for (const std::int8_t v : weights.levels) highest = std::max<std::int32_t>(highest, v < 0 ? -v : v);
+  const bool pairs_fit = kernels.narrow != nullptr && 2 * highest * std::max(largest, border) <= 32767;
+  products.microseconds = estimate(plan, step, pairs_fit ? Method::narrow : Method::int8, direct_panel, 0);
   if (kernels.lookup != nullptr) {
-    std::string why;
-    // Two passes for codes of more than 2 bits: 1.3x int8_maddubs, but no more than VNNI or Arm's dot product.
-    const std::int32_t most = bits == 1 && kernels.narrow != nullptr ? 15 : 3;
-    if (largest > most)
-      why = std::string("activations have more than ") + (most > 3 ? "4" : "2") + " bits";
-    else if (weights.levels.size() > 4)
-      why = "weights have more than 4 levels";
-    else if (step.groups > 1)
-      why = "grouped convolution";
-    else if (!fits_lookup(weights))
-      why = "weight levels too far apart for entries of a byte";
-    else if ((bits == 2 || largest > 3) && out % lookup_panel != 0 && out % lookup_panel <= 16 && out < 64)
-      why = "too few output channels: half of its vectors would be empty";
-    if (why.empty()) {
-      choice.form = largest > 3 ? LayerInput::Form::split : LayerInput::Form::packed;
-      choice.kernel = kernels.lookup;
-      choice.name = std::string(bits == 2 ? "w2a2_" : largest > 3 ? "w1a4_" : "w1a2_") + kernels.lookup_name;
-      choice.unit = 2;
-      choice.panel = lookup_panel;
-      choice.weight_bits = bits;
-      choice.lookups = bits == 1 ? 1 : 2;
-    } else {
+    if (const std::string why = lookup_refuses(kernels, step, weights, largest); !why.empty()) {
       refused.push_back(std::string(kernels.lookup_name) + ": " + why);
+    } else {
+      LayerChoice& lookup = choices.emplace_back();
+      const bool split = largest > 3;
+      lookup.form = split ? LayerInput::Form::split : LayerInput::Form::packed;
+      lookup.kernel = kernels.lookup;
+      lookup.name = std::string(bits == 2 ? "w2a2_" : split ? "w1a4_" : "w1a2_") + kernels.lookup_name;
+      lookup.unit = 2;
+      lookup.panel = lookup_panel;
+      lookup.weight_bits = bits;
+      lookup.lookups = bits == 1 ? 1 : 2;
+      lookup.ceiling = CeilingKind::lookup;
+      lookup.ceiling_share = bits == 2 || split ? 0.5 : 1;
+      lookup.microseconds =
+          estimate(plan, step,
+                   bits == 2 ? Method::w2a2_lookup
+                   : split   ? Method::w1a4_lookup
+                             : Method::w1a2_lookup,
+                   lookup_panel, static_cast<std::int64_t>(plan.slot(step.inputs[0]).bytes) * (split ? 2 : 1));
+      if (lookup.microseconds < choices[0].microseconds) std::swap(choices[0], choices[1]);
     }
   }
-  if (choice.lookups == 0) {
-    choice.narrow = kernels.narrow, choice.narrow_name = kernels.narrow_name;
-    choice.packed_bits = packed_bits(plan, step, weights);
+  for (LayerChoice& choice : choices) {
+    if (choice.lookups == 0) choice.packed_bits = packed_bits(plan, step, weights);
+    const std::int32_t top = choice.form == LayerInput::Form::packed  ? 3
+                             : choice.form == LayerInput::Form::split ? 15
+                                                                      : 255;
+    if (border >= 0 && border <= top)
+      choice.border = static_cast<std::uint8_t>(border);
+    else
+      choice.difference = border;
   }
-  const std::int32_t top = choice.form == LayerInput::Form::packed  ? 3
-                           : choice.form == LayerInput::Form::split ? 15
-                                                                    : 255;
-  if (border >= 0 && border <= top)
-    choice.border = static_cast<std::uint8_t>(border);
-  else
-    choice.difference = border;
-  return choice;
+  return choices;
 }
 
-LayerChoice choose_bits(const PlanContext& plan, const Step& step) {
+std::vector<LayerChoice> choose_bits(const PlanContext& plan, const Step& step) {
   const DirectKernels& kernels = direct_kernels(plan.isa);
-  LayerChoice choice;
-  choice.form = LayerInput::Form::words;
-  choice.kernel = kernels.binary;
-  choice.name = kernels.binary_name;
-  // Border bits are 0, which is -1.
-  choice.difference = step.kind == StepKind::dense ? 0 : step.pad_value + 1;
+  std::vector<LayerChoice> choices(1);
+  choices[0].kernel = kernels.binary;
+  choices[0].name = kernels.binary_name;
+  choices[0].ceiling = CeilingKind::binary;
+  choices[0].microseconds = estimate(plan, step, Method::binary, direct_panel, 0);
   if (kernels.lookup_binary) {
-    choice.kernel = kernels.lookup;
-    choice.name = std::string("binary_") + kernels.lookup_name;
-    choice.unit = 2;
-    choice.panel = lookup_panel;
-    choice.weight_bits = 1;
-    choice.lookups = 2;
+    LayerChoice& lookup = choices.emplace_back();
+    lookup.kernel = kernels.lookup;
+    lookup.name = std::string("binary_") + kernels.lookup_name;
+    lookup.unit = 2;
+    lookup.panel = lookup_panel;
+    lookup.weight_bits = 1;
+    lookup.lookups = 2;
+    lookup.ceiling = CeilingKind::lookup;
+    lookup.microseconds = estimate(plan, step, Method::binary_lookup, lookup_panel, 0);
+    if (lookup.microseconds < choices[0].microseconds) std::swap(choices[0], choices[1]);
   }
-  return choice;
+  for (LayerChoice& choice : choices) {
+    choice.form = LayerInput::Form::words;
+    // Border bits are 0, which is -1.
+    choice.difference = step.kind == StepKind::dense ? 0 : step.pad_value + 1;
+  }
+  return choices;
 }
 
 }  // namespace nnq

@@ -20,6 +20,8 @@ struct LayerChoice {
   int lookups = 0, weight_bits = 0;  // lookup
   DirectKernel narrow = nullptr;     // taken instead where the weights allow it
   const char* narrow_name = nullptr;
+  CeilingKind ceiling = CeilingKind::int8;
+  double ceiling_share = 1, microseconds = 0;  // estimated
   int packed_bits = 0;  // bytes: width of the weights in memory, 0: a byte
   std::int64_t most_rows(std::int64_t stride) const {
     // Sums of a block stay in the first-level cache; packed panels are unpacked once a block and want many rows.
@@ -27,10 +29,10 @@ struct LayerChoice {
   }
 };
 
-/// For codes in bytes; `refused`: why faster ones declined.
-LayerChoice choose_bytes(const PlanContext& plan, const Step& step, const LayerWeights& weights,
-                         std::vector<std::string>& refused);
-/// For sign bits.
-LayerChoice choose_bits(const PlanContext& plan, const Step& step);
+/// For codes in bytes: what can run, the fastest by the cost model first; `refused`: why others cannot.
+std::vector<LayerChoice> choose_bytes(const PlanContext& plan, const Step& step, const LayerWeights& weights,
+                                      std::vector<std::string>& refused);
+/// For sign bits, the fastest first.
+std::vector<LayerChoice> choose_bits(const PlanContext& plan, const Step& step);
 
 }  // namespace nnq

@@ -209,7 +209,9 @@ class PlaneLayer final : public PreparedStep {
         words_(geometry_.words()) {
     kernel = std::string(step.kind == StepKind::plane_convolution ? "conv_" : "dense_") + kernel_.name;
     operations = 2 * geometry_.positions() * step.weights.count;
-    weight_bytes = static_cast<std::int64_t>(panels_.size()) * 8;
+    ceiling = CeilingKind::binary;  // one product of bits for every pair of planes
+    ceiling_share = 1.0 / (step.weights.bits * code_planes_);
+    weight_bytes = static_cast<std::int64_t>(panels_.size() * sizeof(panels_[0]));
     group_panels_ = (step.out_channels / step.groups + plane_panel - 1) / plane_panel;
     stride_ = group_panels_ * plane_panel;
     const std::int64_t positions = geometry_.positions();

@@ -1,0 +1,39 @@
+#include "runtime/cost_model.h"
+
+namespace nnq {
+namespace {
+
+/// GOP/s of full panels out of the second-level cache. AVX2: docs/kernels.md, 1024 x 1024 x 1024 on Zen 3. AVX-512 and
+/// portable: in proportion to the instructions of an operation; the lookup kernels stay AVX2's.
+double speed(Isa isa, Method method) {
+  const bool wide = isa == Isa::avx512, vectors = wide || isa == Isa::avx2;
+  switch (method) {
+    case Method::int8:
+      return wide ? 480 : vectors ? 103 : 10;
+    case Method::narrow:
+      return 301;
+    case Method::w2a2_lookup:
+      return 480 * (wide ? 1.5 : 1);  // two vpshufb of 32 bytes a cycle do 256 operations, VNNI does 128
+    case Method::w1a2_lookup:
+      return 828 * (wide ? 1.5 : 1);
+    case Method::w1a4_lookup:
+      return 400;  // two passes: more than int8_maddubs, less than VNNI
+    case Method::binary:
+      return wide ? 2500 : 300;
+    case Method::binary_lookup:
+      return 1078;
+  }
+  return 1;
+}
+
+constexpr double packed_per_microsecond = 16000;  // codes
+
+}  // namespace
+
+double estimated_microseconds(Isa isa, Method method, const LayerCost& cost) {
+  const double operations =
+      2.0 * static_cast<double>(cost.positions) * static_cast<double>(cost.inputs) * static_cast<double>(cost.outputs);
+  return operations / speed(isa, method) / 1e3 + static_cast<double>(cost.packed) / packed_per_microsecond;
+}
+
+}  // namespace nnq
