@@ -15,7 +15,6 @@ bool is_dense(const Node& node) { return node.is("Gemm") || node.is("MatMul"); }
 const char* read_weights(const Lowering& l, const Node& node, PlaneWeights& weights) {
   const auto packed = l.unpacked.find(node.inputs[1]);
   if (packed == l.unpacked.end()) return "weights are float";
-  if (packed->second.node->op == "BucketCodebook") return "weight scales by bucket, not by output channel";
   if (packed->second.values.shape().size() != (node.is("Conv") ? 4U : 2U)) return "no form of bit planes";
   if (const char* why = read_planes(l, packed->second, weights)) return why;
   const bool rows_are_outputs = node.is("Conv") || (node.is("Gemm") && node.get_int("transB", 0) != 0);
