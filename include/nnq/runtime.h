@@ -54,7 +54,6 @@ struct StepInfo {
   std::string kind;                  // "conv", "quantize", "float Softmax", ...
   std::string kernel;                // "binary_conv_avx512", ...
   std::int64_t operations = 0;       // 2 * multiply-accumulates
-  std::int64_t weight_bytes = 0;     // of weights as the kernel reads them
   double median_microseconds = 0;    // filled by profile()
   double best_microseconds = 0;      // likewise: what the step takes when nothing disturbs it
   std::vector<std::string> refused;  // "avx512: CPU has no vpopcntdq", faster kernels that declined, with the reason

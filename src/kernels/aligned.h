@@ -14,10 +14,9 @@ class AlignedBytes {
     const auto address = reinterpret_cast<std::uintptr_t>(memory_.data());
     start_ = (line - address % line) % line;
   }
+  /// Bytes asked for.
   std::int64_t size() const { return memory_.empty() ? 0 : static_cast<std::int64_t>(memory_.size() - line); }
   std::uint8_t* data() { return memory_.data() + start_; }
-  /// Bytes asked for.
-  std::size_t size() const { return memory_.empty() ? 0 : memory_.size() - line; }
   const std::uint8_t* data() const { return memory_.data() + start_; }
 
  private:

@@ -41,7 +41,7 @@ class DirectLayer final : public PreparedStep {
     if (choice_.narrow != nullptr) choose_narrow();
     if (choice_.packed_bits != 0 && geometry_.positions() > 0) pack_panels(weights, plan.isa);
     kernel = std::string(step.kind == StepKind::convolution ? "conv_" : "dense_") + choice_.name;
-    if (unpack_ == nullptr) weight_bytes = static_cast<std::int64_t>(weights_.size() + tables_.size());
+    if (unpack_ == nullptr) weight_bytes = weights_.size() + tables_.size();
     ceiling = choice_.ceiling;
     ceiling_share = choice_.ceiling_share;
     input_bytes_ = (input_.scratch_bytes() + 63) / 64 * 64;

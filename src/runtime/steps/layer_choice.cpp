@@ -52,7 +52,7 @@ int packed_bits(const PlanContext& plan, const Step& step, const LayerWeights& w
 }  // namespace
 
 std::vector<LayerChoice> choose_bytes(const PlanContext& plan, const Step& step, const LayerWeights& weights,
-                                 std::vector<std::string>& refused) {
+                                      std::vector<std::string>& refused) {
   const DirectKernels& kernels = direct_kernels(plan.isa);
   const CodeType& code = plan.code(step.inputs[0]);
   const std::int32_t border = step.pad_value - code.min, largest = code.max - code.min;

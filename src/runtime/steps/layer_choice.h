@@ -22,7 +22,7 @@ struct LayerChoice {
   const char* narrow_name = nullptr;
   CeilingKind ceiling = CeilingKind::int8;
   double ceiling_share = 1, microseconds = 0;  // estimated
-  int packed_bits = 0;  // bytes: width of the weights in memory, 0: a byte
+  int packed_bits = 0;                         // bytes: width of the weights in memory, 0: a byte
   std::int64_t most_rows(std::int64_t stride) const {
     // Sums of a block stay in the first-level cache; packed panels are unpacked once a block and want many rows.
     return stride <= 64 || packed_bits != 0 ? 48 : 24;
