@@ -23,7 +23,7 @@ function(nnq_runtime_test name)
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/src" "${CMAKE_CURRENT_SOURCE_DIR}")
   target_link_libraries(${name} PRIVATE nnq_runtime nnq_gtest)
   add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
-  set_tests_properties(${name} PROPERTIES TIMEOUT 300)
+  set_tests_properties(${name} PROPERTIES TIMEOUT 900)
 endfunction()
 
 file(GLOB kernel_tests CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/kernels/*_test.cpp" "${PROJECT_SOURCE_DIR}/src/kernels/*/*_test.cpp")
@@ -33,6 +33,6 @@ if(CMAKE_CROSSCOMPILING AND CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64")
   # A CPU without the dot product: its rows are skipped, and nothing may need it.
   add_test(NAME test_kernels_cortex_a53
            COMMAND ${CMAKE_CROSSCOMPILING_EMULATOR} -cpu cortex-a53 $<TARGET_FILE:test_kernels> --gtest_brief=1)
-  set_tests_properties(test_kernels_cortex_a53 PROPERTIES TIMEOUT 300 PASS_REGULAR_EXPRESSION "the CPU lacks neon_dot"
+  set_tests_properties(test_kernels_cortex_a53 PROPERTIES TIMEOUT 900 PASS_REGULAR_EXPRESSION "the CPU lacks neon_dot"
                        FAIL_REGULAR_EXPRESSION "FAILED")
 endif()
