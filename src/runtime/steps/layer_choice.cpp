@@ -39,13 +39,12 @@ double estimate(const PlanContext& plan, const Step& step, Method method, std::i
 }
 
 /// Width that weights take in memory in front of the int8 kernels: unpacking a panel costs 8 to 10 operations for what
-/// takes a row 5 (vpmaddubsw) or 1 (VNNI), so few rows are better off with bytes.
+/// takes a row 5 (vpmaddubsw) or 1 (VNNI), so few rows are better off with bytes, unless they wait for memory.
 int packed_bits(const PlanContext& plan, const Step& step, const LayerWeights& weights) {
   const LayerGeometry g(plan.slot(step.inputs[0]), plan.slot(step.outputs[0]), step);
   const int low = weights.levels.front(), high = weights.levels.back(), span = high - low;
-  if (g.positions() < (plan.isa >= Isa::avx512 ? 40 : 16) || plan.isa == Isa::portable || low > 0 || high < 0 ||
-      span > 15)
-    return 0;
+  const std::int64_t least = plan.isa >= Isa::avx512 ? 40 : step.kind == StepKind::dense ? 5 : 16;
+  if (g.positions() < least || plan.isa == Isa::portable || low > 0 || high < 0 || span > 15) return 0;
   return span > 7 ? 4 : span > 3 ? 3 : 2;
 }
 

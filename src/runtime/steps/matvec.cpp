@@ -12,9 +12,11 @@ namespace {
 
 constexpr std::size_t aligned(std::int64_t bytes) { return static_cast<std::size_t>((bytes + 63) / 64 * 64); }
 
+/// From 5 rows on AVX2's direct kernel on panels that are unpacked once is faster; VNNI's products leave no room for
+/// that.
 bool few_rows(const PlanContext& plan, const Step& step) {
   const Shape& in = plan.slot(step.inputs[0]).shape;
-  return step.kind == StepKind::dense && in[0] >= 1 && in[0] <= matvec_batch;
+  return step.kind == StepKind::dense && in[0] >= 1 && in[0] <= (plan.isa >= Isa::avx512 ? matvec_batch : 4);
 }
 
 /// Panels dealt to threads; small layers are not worth dealing.
@@ -181,12 +183,12 @@ std::unique_ptr<PreparedStep> make_matvec(const PlanContext& plan, const Step& s
                                           std::string& why) {
   if (step.kind != StepKind::dense) return nullptr;
   if (!few_rows(plan, step)) {
-    why = "more than 8 rows";
+    why = "too many rows";
     return nullptr;
   }
   const Grid grid(weights);
-  if (matvec_width(grid.bits) == 8 && plan.slot(step.inputs[0]).shape[0] > 2) {
-    why = "8-bit weights gain nothing from 3 rows on";
+  if (matvec_width(grid.bits) == 8 && plan.slot(step.inputs[0]).shape[0] > 1) {
+    why = "8-bit weights gain nothing from 2 rows on";
     return nullptr;
   }
   return std::make_unique<MatvecLayer>(plan, step, weights, grid);
@@ -194,7 +196,9 @@ std::unique_ptr<PreparedStep> make_matvec(const PlanContext& plan, const Step& s
 
 std::unique_ptr<PreparedStep> make_binary_matvec(const PlanContext& plan, const Step& step,
                                                  const LayerWeights& weights) {
-  if (!few_rows(plan, step)) return nullptr;
+  const Slot& in = plan.slot(step.inputs[0]);
+  if (step.kind != StepKind::dense || in.shape[0] < 1 || in.shape[0] > 2)
+    return nullptr;  // lookups take 4 rows at once
   return std::make_unique<BinaryMatvec>(plan, step, weights);
 }
 
