@@ -1,7 +1,9 @@
 #include "nnq/encoding.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstring>
 
 namespace nnq {
 namespace {
@@ -172,15 +174,33 @@ std::vector<std::uint8_t> pack_planes(std::span<const std::uint8_t> codes, int b
   return planes;
 }
 
+namespace {
+
+/// Bit i of the index in byte i, least significant first.
+constexpr auto spread_bits = [] {
+  std::array<std::array<std::uint8_t, 8>, 256> table{};
+  for (std::size_t byte = 0; byte < 256; ++byte) {
+    for (std::size_t i = 0; i < 8; ++i) table[byte][i] = static_cast<std::uint8_t>(byte >> i & 1);
+  }
+  return table;
+}();
+
+}  // namespace
+
 std::vector<std::uint8_t> unpack_planes(std::span<const std::uint8_t> planes, int bits, std::int64_t count) {
   const std::size_t n = count > 0 ? static_cast<std::size_t>(count) : 0, plane_bytes = (n + 7) / 8;
   std::vector<std::uint8_t> codes;
   if (bits < 1 || bits > 8 || planes.size() < plane_bytes * static_cast<std::size_t>(bits)) return codes;
   codes.assign(n, 0);
-  for (int k = 0; k < bits; ++k) {
-    const std::uint8_t* plane = planes.data() + static_cast<std::size_t>(k) * plane_bytes;
-    for (std::size_t i = 0; i < n; ++i)
-      codes[i] = static_cast<std::uint8_t>(codes[i] | (((plane[i / 8] >> (i % 8)) & 1) << k));
+  // Eight codes at once: a byte of each plane, spread over eight bytes.
+  for (std::size_t byte = 0; byte < plane_bytes; ++byte) {
+    std::uint64_t eight = 0;
+    for (int k = 0; k < bits; ++k) {
+      std::uint64_t spread;
+      std::memcpy(&spread, spread_bits[planes[static_cast<std::size_t>(k) * plane_bytes + byte]].data(), 8);
+      eight |= spread << k;
+    }
+    std::memcpy(codes.data() + byte * 8, &eight, std::min<std::size_t>(8, n - byte * 8));
   }
   return codes;
 }

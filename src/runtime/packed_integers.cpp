@@ -1,6 +1,8 @@
 #include "runtime/packed_integers.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <numeric>
 
 namespace nnq {
@@ -67,10 +69,19 @@ Status unpack_integers(const PackedIntegers& p, std::vector<std::int64_t>& value
               p.count, " packed integers of ", p.width, " bits do not fit ", p.bits.size(), " bytes");
   values.clear();
   values.reserve(static_cast<std::size_t>(p.count));
-  std::size_t at = 0;
+  const std::uint64_t mask = (std::uint64_t{1} << p.width) - 1;
   for (std::int64_t i = 0; i < p.count; ++i) {
+    // The 8 bytes (or what is left of them) from the code's first byte on: it and 7 bits before it are at most 41 bits.
+    const std::size_t at = static_cast<std::size_t>(i) * static_cast<std::size_t>(p.width), byte = at / 8,
+                      left = p.bits.size() - byte;
     std::uint64_t code = 0;
-    for (int k = 0; k < p.width; ++k, ++at) code |= static_cast<std::uint64_t>(p.bits[at / 8] >> (at % 8) & 1) << k;
+    if (left >= 8) {
+      std::memcpy(&code, p.bits.data() + byte, 8);
+      if constexpr (std::endian::native == std::endian::big) code = __builtin_bswap64(code);
+    } else {
+      for (std::size_t k = 0; k < left; ++k) code |= static_cast<std::uint64_t>(p.bits[byte + k]) << (8 * k);
+    }
+    code = code >> (at % 8) & mask;
     if (p.never && code == never_code(p)) {
       values.push_back(never_passed);
       continue;
