@@ -98,12 +98,17 @@ class Benchmark final : public Verb {
 
  private:
   static nlohmann::ordered_json entry_of(const Row& row) {
-    nlohmann::ordered_json entry = {
-        {"name", row.step.name},     {"kind", row.step.kind},
-        {"kernel", row.step.kernel}, {"median_us", row.step.median_microseconds},
-        {"gops", row.gops()},        {"bytes", row.step.activation_bytes + row.step.weight_bytes},
-        {"bound", row.roof.by},      {"roofline_percent", nullptr},
-        {"float_us", nullptr},       {"refused", row.step.refused}};
+    nlohmann::ordered_json entry = {{"name", row.step.name},
+                                    {"kind", row.step.kind},
+                                    {"kernel", row.step.kernel},
+                                    {"median_us", row.step.median_microseconds},
+                                    {"gops", row.gops()},
+                                    {"bytes", row.step.activation_bytes + row.step.weight_bytes},
+                                    {"weight_bytes", row.step.weight_bytes},
+                                    {"bound", row.roof.by},
+                                    {"roofline_percent", nullptr},
+                                    {"float_us", nullptr},
+                                    {"refused", row.step.refused}};
     if (row.roof.percent > 0) entry["roofline_percent"] = row.roof.percent;
     if (row.float_microseconds > 0) entry["float_us"] = row.float_microseconds;
     return entry;
