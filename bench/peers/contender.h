@@ -13,7 +13,7 @@ struct Contender {
   std::string what;    // precision and form: "W1A1, bits out", "int8 u8s8"
   std::string kernel;  // what ran, as far as the library says
   std::string check;   // what was compared before timing, and what came out
-  /// Times for at least `least_ms` and gives microseconds of one unit of work.
+  /// Works for at least `least_ms` and gives microseconds (of processor time) of one unit of work.
   std::function<double(double least_ms)> sample;
   double bytes = 0;  // of the weights as stored, 0: not of interest
 };

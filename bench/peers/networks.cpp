@@ -93,9 +93,12 @@ Workload whole(const Setting& setting, const Network& network) {
       "first and last layer and shortcuts at 8 bits; ONNX Runtime int8: QDQ, unsigned codes, a scale a channel";
   const auto real = setting.runtime.load(file, feeds);
   const Tensor logits = real->outputs().at(0);
-  for (const NetworkBits& bits : network.bits)
-    w.contenders.push_back(nnq_contender(setting, nnq_network(graph, ranges, bits), stem.string() + "_" + title(bits),
-                                         title(bits), feeds));
+  for (const NetworkBits& bits : network.bits) {
+    std::string reduced;
+    w.contenders.push_back(nnq_contender(setting, nnq_network(graph, ranges, bits, &reduced),
+                                         stem.string() + "_" + title(bits), title(bits), feeds));
+    if (!reduced.empty()) w.contenders.back().check += "; bits of wide layers: " + reduced;
+  }
   w.contenders.push_back(nnq_contender(setting, folded, stem.string() + "_fp32", "fp32", feeds));
 
   const bool vnni = hardware_isa() == Isa::avx512;
@@ -134,7 +137,12 @@ std::vector<Network> networks() {
   vgg.insert(vgg.end(), monotone.begin(), monotone.end());
   resnet.insert(resnet.end(), monotone.begin(), monotone.end());
   const std::vector<NetworkBits> all{w1a1, w2a2, w4a4, w4a8, w7a8, w8a8};
-  return {{"VGG-small, CIFAR", "vgg_small", {}, {1, 3, 32, 32}, all, vgg},
+  return {{"VGG-small, CIFAR",
+           "vgg_small",
+           {{"fc", ""}, {"order", "standard"}, {"last_norm", "no"}},
+           {1, 3, 32, 32},
+           all,
+           vgg},
           {"ResNet-18, 224", "resnet18", {}, {1, 3, 224, 224}, all, resnet},
           {"MobileNet-v1, 224",
            "mobilenet_v1",

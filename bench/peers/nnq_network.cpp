@@ -80,6 +80,43 @@ ActivationCode activation(const Node& quantizer, const Ranges& ranges) {
   return code;
 }
 
+/// The largest sum of a channel's integers at these bits.
+double largest_sum(const Tensor& w, int bits) {
+  const float most = static_cast<float>((1 << (bits - 1)) - 1);
+  const std::int64_t channels = w.shape()[0], size = w.count() / channels;
+  double largest_channel = 0;
+  for (std::int64_t c = 0; c < channels; ++c) {
+    const float* from = w.as<float>() + c * size;
+    double sum = 0;
+    float largest = 1e-6F;
+    for (std::int64_t i = 0; i < size; ++i) largest = std::max(largest, std::abs(from[i]));
+    for (std::int64_t i = 0; i < size; ++i) sum += std::abs(std::nearbyint(from[i] / largest * most));
+    largest_channel = std::max(largest_channel, sum);
+  }
+  return largest_channel;
+}
+
+/// Lowering refuses layers whose sums could pass 2^24 (docs/quantized-graph.md): thousands of 8-bit codes times 8-bit
+/// weights do. Such layers get as many bits of weights as fit.
+void reduce_wide_layers(const Graph& graph, PlacementOptions& options, const NetworkBits& bits, std::string* reduced) {
+  std::vector<std::string> layers;
+  for (const Node& node : graph.nodes)
+    if (node.is("Conv") || node.is("Gemm")) layers.push_back(node.name);
+  for (const Node& node : graph.nodes) {
+    if (!node.is("Conv") && !node.is("Gemm")) continue;
+    const bool eight = bits.ends_and_shortcuts_8 && (node.name == layers.front() || node.name == layers.back() ||
+                                                     node.name.find("shortcut") != std::string::npos);
+    const int wanted = eight ? 8 : bits.weights, codes = eight ? 8 : bits.activations;
+    int fitting = wanted;
+    while (fitting > 2 && largest_sum(*graph.initializer(node.inputs[1]), fitting) * ((1 << codes) - 1) > 16000000)
+      --fitting;
+    if (fitting == wanted) continue;
+    options.rules.push_back(
+        {node.name, {"uniform", fitting, {{"per_channel", std::int64_t{1}}}}, {"uniform", codes, {}}, {}});
+    if (reduced != nullptr) *reduced += (reduced->empty() ? "" : ", ") + node.name + " " + std::to_string(fitting);
+  }
+}
+
 }  // namespace
 
 Ranges observed_ranges(const Graph& graph, const std::map<std::string, Tensor>& inputs) {
@@ -97,16 +134,21 @@ Ranges observed_ranges(const Graph& graph, const std::map<std::string, Tensor>& 
   return ranges;
 }
 
-Graph nnq_network(const Graph& graph, const Ranges& ranges, const NetworkBits& bits) {
+Graph nnq_network(const Graph& graph, const Ranges& ranges, const NetworkBits& bits, std::string* reduced) {
   QuantizerSpec weights{"uniform", bits.weights, {{"per_channel", std::int64_t{1}}}},
       activations{"uniform", bits.activations, {}}, eight{"uniform", 8, {{"per_channel", std::int64_t{1}}}};
   if (bits.weights == 1) weights = {"bnn", 1, {}};
   if (bits.activations == 1) activations = {"bnn", 1, {}};
   PlacementOptions options;
   options.rules = {{"*", weights, activations, {}}};
-  if (bits.ends_and_shortcuts_8)
-    for (const char* glob : {"first", "last", "*shortcut*"})
-      options.rules.push_back({glob, eight, {"uniform", 8, {}}, {}});
+  const auto add = [&](const char* glob) { options.rules.push_back({glob, eight, {"uniform", 8, {}}, {}}); };
+  if (bits.ends_and_shortcuts_8) {
+    add("first");
+    add("last");
+    for (const Node& node : graph.nodes)
+      if (node.is("Conv") && node.name.find("shortcut") != std::string::npos) add(node.name.c_str());
+  }
+  reduce_wide_layers(graph, options, bits, reduced);
   options.quantize_adds = bits.activations > 1;
   return freeze(place_quantizers(graph, options),
                 {encode, [&](const Node& quantizer) { return activation(quantizer, ranges); }});

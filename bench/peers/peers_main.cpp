@@ -42,11 +42,9 @@ int run(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(1, 1000));
   app.add_option("--record", record, "folder of the records: results/performance for those of docs/performance.md");
-  app.add_flag("--rest", turns.rest, "sleep as long as each sample took: with real-time priority");
   CLI11_PARSE(app, argc, argv);
   if (quick) turns.rounds = std::min(turns.rounds, 5);
-  for (int i = 1; i < argc; ++i)
-    if (std::string(argv[i]) != "--rest") command += std::string(" ") + argv[i];
+  for (int i = 1; i < argc; ++i) command += std::string(" ") + argv[i];
 
   std::vector<Task> tasks = all_tasks();
   std::erase_if(tasks, [&](const Task& task) {
@@ -69,7 +67,6 @@ int run(int argc, char** argv) {
     nlohmann::ordered_json document = {
         {"group", task.group}, {"command", command}, {"date", today()}, {"version", version()}};
     document["machine"] = machine();
-    document["priority"] = turns.rest ? "real-time, pinned" : "normal, pinned";
     document.update(measure(workload, turns));
     double load[1] = {0};
     if (getloadavg(load, 1) == 1) document["load"] = load[0];

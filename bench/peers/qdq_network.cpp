@@ -28,6 +28,12 @@ class Writer {
 
   Graph run() {
     for (Node node : from_.nodes) {
+      if (node.is("Relu") && from_.consumers(node.inputs[0]).size() == 1 && !behind_.contains(node.inputs[0])) {
+        // Codes from 0 up are what Relu leaves: as ONNX Runtime's own quantizer does, it is dropped.
+        scale_[node.inputs[0]] = code_of(node.outputs[0]);
+        behind_[node.outputs[0]] = codes(node.inputs[0]);
+        continue;
+      }
       if (!quantized(node)) {
         for (std::string& input : node.inputs) input = as_made(input);
         to_.nodes.push_back(node);

@@ -24,7 +24,7 @@ struct NetworkBits {
 
 /// Frozen (docs/quantized-graph.md): places quantizers and freezes with uniform scales of the ranges, a scale a channel
 /// of the weights; 1 bit: signs.
-Graph nnq_network(const Graph& graph, const Ranges& ranges, const NetworkBits& bits);
+Graph nnq_network(const Graph& graph, const Ranges& ranges, const NetworkBits& bits, std::string* reduced = nullptr);
 
 /// A graph of LSTM layers with weights of `weight_bits` by rows and, unless 0, states in `state_bits` by alternating
 /// minimisation.

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <fstream>
 #include <map>
 #include <thread>
@@ -117,9 +116,7 @@ ordered_json measure(const Workload& workload, const Turns& turns) {
   for (const Contender& c : workload.contenders) c.sample(1);  // warm
   for (int round = 0; round < turns.rounds; ++round) {
     for (std::size_t i = 0; i < times.size(); ++i) {
-      const auto begin = std::chrono::steady_clock::now();
       times[i].push_back(workload.contenders[i].sample(turns.least_ms));
-      if (turns.rest) std::this_thread::sleep_for(std::chrono::steady_clock::now() - begin);
     }
   }
   ordered_json rows = ordered_json::array();

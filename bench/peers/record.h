@@ -12,7 +12,6 @@ namespace nnq::peers {
 struct Turns {
   int rounds = 9;
   double least_ms = 20;  // of a sample
-  bool rest = false;     // sleep as long as a sample took behind it: with real-time priority others shall live, too
 };
 
 /// Every contender once a round, `rounds` rounds; medians. "contenders" with times, quartiles, GOP/s and checks,

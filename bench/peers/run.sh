@@ -5,8 +5,7 @@
 #   --isa avx2         hold nnq and oneDNN down to AVX2 (ONNX Runtime and OpenBLAS cannot be told)
 #   --record           into results/performance, which docs/performance.md is made from
 #   --list, --rounds N
-# CORE (default: the last) is the core to run on; REALTIME=0 leaves the priority alone (default: real-time where allowed,
-# which keeps other jobs out of the samples; it rests as long as it works).
+# Times are processor time of the one thread: other jobs on the core (CORE, default: the last) disturb caches, not the clock.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
@@ -39,9 +38,4 @@ done
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 core=${CORE:-$(($(nproc) - 1))}
-prefix=(taskset -c "$core")
-if [ "${REALTIME:-1}" = 1 ] && chrt -f 50 true 2>/dev/null; then
-  prefix=(chrt -f 50 "${prefix[@]}")
-  arguments+=(--rest)
-fi
-exec "${prefix[@]}" build/release/bin/bench_peers "${arguments[@]}"
+exec taskset -c "$core" build/release/bin/bench_peers "${arguments[@]}"
