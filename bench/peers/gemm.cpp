@@ -20,13 +20,40 @@ Contender checked_chain(const LayerShape& shape, const Precision& precision) {
   return c;
 }
 
+/// Goals of a cube; `quick`: of the contenders that the quick run has.
+void set_goals(Workload& w, bool quick) {
+  using Kind = Goal::Kind;
+  const std::vector<std::string> int8{"oneDNN int8 u8s8"}, fp32{"oneDNN fp32"};
+  w.goals = {{Kind::faster, "W1A1, int32 out", fp32, 20},
+             {Kind::faster, "W1A1, int32 out", int8, 5},
+             {Kind::gops, "W1A1, bits out", {}, 950, "avx2"},
+             {Kind::gops, "W1A1, int32 out", {}, 950, "avx2"},
+             {Kind::faster, "W1A1, int32 out", int8, 4.2, "avx2"},
+             {Kind::gops, "ternary, A1", {}, 2000},
+             {Kind::faster, "ternary, A1", int8, 4.5},
+             {Kind::gops, "W1A2", {}, 1300},
+             {Kind::faster, "W1A2", int8, 2.8},
+             {Kind::gops, "W2A2", {}, 850},
+             {Kind::faster, "W2A2", int8, 1.9},
+             {Kind::faster, "W8A8", int8, 0.97},
+             {Kind::faster, "W8A8", {"ONNX Runtime int8 u8s8"}, 1.05},
+             {Kind::faster, "W8A8 signed", {"oneDNN int8 s8s8"}, 0.97},
+             {Kind::faster, "W8A8 signed", {"ONNX Runtime int8 s8s8"}, 12}};
+  if (!quick) {
+    for (const char* of : {"W4A8", "ternary, A8"}) w.goals.push_back({Kind::gops, of, {}, 400});
+    w.goals.push_back({Kind::faster, "W4A8", {"ONNX Runtime 4 bits*"}, 2.2});
+  }
+  w.ceiling_goals = {{"W1A1, int32 out", 90}, {"W1A1, bits out", 94}};
+}
+
 Workload cube(const Setting& setting, std::int64_t size) {
   const LayerShape shape{.batch = size, .in = size, .out = size};
   Workload w;
   w.name = "GEMM " + std::to_string(size) + "^3";
   w.operations = shape.operations();
   w.note = "nnq and ONNX Runtime: chains of " + std::to_string(layers) +
-           " layers, codes to codes, less an empty program; the libraries called alone reuse one warm weight matrix.";
+           " layers, codes to codes, less an empty program; the libraries called alone reuse one warm weight "
+           "matrix. int32 out: the step alone between two float steps, best of a sample.";
   Contender sums = nnq_sums_only(Layer(shape, uniform(1, 1), 1));
   Contender bits = checked_chain(shape, uniform(1, 1));
   sums.check = bits.check;
@@ -47,35 +74,14 @@ Workload cube(const Setting& setting, std::int64_t size) {
     add(w, onednn(eight, form, eight_sums));
   add(w, onednn(signed_eight, OneDnnForm::s8s8, signed_sums));
   w.contenders.push_back(onnxruntime(setting.runtime, eight, OrtForm::u8s8, layers, eight_sums));
-  w.contenders.push_back(onnxruntime(setting.runtime, signed_eight, OrtForm::s8s8, layers, signed_sums));
+  w.contenders.push_back(onnxruntime(setting.runtime, signed_eight, OrtForm::s8s8, 1, signed_sums));
   w.contenders.push_back(onnxruntime(setting.runtime, eight, OrtForm::real, layers, eight_sums));
   w.contenders.push_back(openblas(eight, eight_sums));
   w.contenders.push_back(xnnpack(eight, false, eight_sums));
   w.contenders.push_back(xnnpack(signed_eight, true, signed_sums));
   if (!setting.quick) w.contenders.push_back(onnxruntime_nbits(setting.runtime, Layer(shape, uniform(4, 8), 1), 128));
 
-  using Kind = Goal::Kind;
-  const std::vector<std::string> int8{"oneDNN int8 u8s8"}, fp32{"oneDNN fp32"};
-  w.goals = {{Kind::faster, "W1A1, int32 out", fp32, 20},
-             {Kind::faster, "W1A1, int32 out", int8, 5},
-             {Kind::gops, "W1A1, bits out", {}, 950, "avx2"},
-             {Kind::gops, "W1A1, int32 out", {}, 950, "avx2"},
-             {Kind::faster, "W1A1, int32 out", int8, 4.2, "avx2"},
-             {Kind::gops, "ternary, A1", {}, 2000},
-             {Kind::faster, "ternary, A1", int8, 4.5},
-             {Kind::gops, "W1A2", {}, 1300},
-             {Kind::faster, "W1A2", int8, 2.8},
-             {Kind::gops, "W2A2", {}, 850},
-             {Kind::faster, "W2A2", int8, 1.9},
-             {Kind::faster, "W8A8", int8, 0.97},
-             {Kind::faster, "W8A8", {"ONNX Runtime int8 u8s8"}, 1.05},
-             {Kind::faster, "W8A8 signed", {"oneDNN int8 s8s8"}, 0.97},
-             {Kind::faster, "W8A8 signed", {"ONNX Runtime int8 s8s8"}, 12}};
-  if (!setting.quick) {
-    for (const char* of : {"W4A8", "ternary, A8"}) w.goals.push_back({Kind::gops, of, {}, 400});
-    w.goals.push_back({Kind::faster, "W4A8", {"ONNX Runtime 4 bits*"}, 2.2});
-  }
-  w.ceiling_goals = {{"W1A1, int32 out", 90}, {"W1A1, bits out", 94}};
+  set_goals(w, setting.quick);
   return w;
 }
 

@@ -139,7 +139,7 @@ std::vector<Network> networks() {
   const std::vector<NetworkBits> all{w1a1, w2a2, w4a4, w4a8, w7a8, w8a8};
   return {{"VGG-small, CIFAR",
            "vgg_small",
-           {{"fc", ""}, {"order", "standard"}, {"last_norm", "no"}},
+           {{"fc", ""}, {"order", "standard"}, {"last_norm", "no"}, {"activation", "relu"}},
            {1, 3, 32, 32},
            all,
            vgg},

@@ -33,7 +33,7 @@ int run(int argc, char** argv) {
   CLI::App app("nnq beside its peers: by turns, one thread, medians; equality first");
   bool quick = false, list = false;
   std::vector<std::string> only;
-  std::string record = NNQ_SOURCE_DIR "/build/peers/results", command = "bench/peers/run.sh";
+  std::string record = NNQ_SOURCE_DIR "/build/peers/results";
   Turns turns;
   app.add_flag("--quick", quick, "a subset of workloads and contenders, in less than three minutes");
   app.add_flag("--list", list, "list groups and workloads");
@@ -44,7 +44,8 @@ int run(int argc, char** argv) {
   app.add_option("--record", record, "folder of the records: results/performance for those of docs/performance.md");
   CLI11_PARSE(app, argc, argv);
   if (quick) turns.rounds = std::min(turns.rounds, 5);
-  for (int i = 1; i < argc; ++i) command += std::string(" ") + argv[i];
+  const char* script = std::getenv("NNQ_PEERS_COMMAND");
+  const std::string command = script != nullptr ? script : "bench_peers";
 
   std::vector<Task> tasks = all_tasks();
   std::erase_if(tasks, [&](const Task& task) {

@@ -8,6 +8,7 @@
 # Times are processor time of the one thread: other jobs on the core (CORE, default: the last) disturb caches, not the clock.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+export NNQ_PEERS_COMMAND="bench/peers/run.sh $*"
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 missing=()

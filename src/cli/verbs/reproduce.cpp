@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "cli/performance_page.h"
 #include "cli/reproduction.h"
 #include "cli/results_page.h"
 #include "cli/table.h"
@@ -60,7 +61,7 @@ class Reproduce final : public Verb {
   std::string summary() const override { return "run a paper's experiment: published beside measured"; }
   std::vector<std::string> examples() const override {
     return {"nnq reproduce", "nnq reproduce dorefa", "nnq reproduce --all --scale quick --record results/reproduce",
-            "nnq reproduce --page docs/results.md"};
+            "nnq reproduce --page docs/results.md", "nnq reproduce --performance-page docs/performance.md"};
   }
   void options(CLI::App& app) override {
     auto* paper = app.add_option("PAPER", paper_, "id of the paper; without it the experiments are listed");
@@ -72,11 +73,15 @@ class Reproduce final : public Verb {
     app.add_option("--runs", options_.runs, "where runs go, and are gone on with (default: runs/reproduce)");
     app.add_option("--record", record_, "write FOLDER/PAPER.json, what docs/results.md is made from");
     app.add_option("--page", page_, "run nothing: write the page of everything in results/ to FILE");
+    app.add_option("--performance-page", performance_page_,
+                   "run nothing: write the page of results/performance (bench/peers) to FILE");
     app.add_option("--threads", options_.threads, "threads (default: all cores)")->check(CLI::Range(0, 1024));
   }
 
   int run(bool json, ordered_json& document) override {
-    if (!page_.empty()) return write_page(json, document);
+    if (!page_.empty()) return write_page(page_, results_page("results"), json, document);
+    if (!performance_page_.empty())
+      return write_page(performance_page_, performance_page("results/performance"), json, document);
     const std::vector<Experiment> experiments = all_experiments();
     if (list_ || (paper_.empty() && !all_)) return list(experiments, json, document);
     std::vector<Experiment> chosen;
@@ -146,12 +151,11 @@ class Reproduce final : public Verb {
     return all_hold && !interrupted_ ? done : not_met;
   }
 
-  int write_page(bool json, ordered_json& document) const {
-    const std::string text = results_page("results");
-    write_file_atomically(page_, text);
-    document["page"] = page_.string();
+  static int write_page(const std::filesystem::path& file, const std::string& text, bool json, ordered_json& document) {
+    write_file_atomically(file, text);
+    document["page"] = file.string();
     document["bytes"] = text.size();
-    if (!json) fmt::print("{}: made from results/\n", page_.string());
+    if (!json) fmt::print("{}: made from results/\n", file.string());
     return done;
   }
 
@@ -179,7 +183,7 @@ class Reproduce final : public Verb {
   }
 
   std::string paper_, scale_ = "quick";
-  std::filesystem::path record_, page_;
+  std::filesystem::path record_, page_, performance_page_;
   ReproduceOptions options_;
   bool all_ = false, list_ = false, interrupted_ = false;
 };
