@@ -29,7 +29,7 @@ struct Goal {
   std::string of;                    // contender of nnq, by its `what`
   std::vector<std::string> against;  // "who what" of others, a last * stands for anything; the fastest counts
   double limit = 1;
-  std::string isa = "avx512";  // machine class that the goal is for
+  std::string isa = "avx512";  // machine class that the goal is for; "any"
 };
 
 struct GoalOfCeiling {

@@ -19,6 +19,7 @@ std::vector<Task> all_tasks() {
   std::vector<Task> tasks;
   for (const auto& group : {gemm_tasks(), convolution_tasks(), matvec_tasks(), lstm_tasks(), network_tasks()})
     tasks.insert(tasks.end(), group.begin(), group.end());
+  for (std::size_t i = 0; i < tasks.size(); ++i) tasks[i].order = static_cast<int>(i);
   return tasks;
 }
 
@@ -66,7 +67,7 @@ int run(int argc, char** argv) {
     const Workload workload = task.make({runtime, folder, quick});
     fmt::print(stderr, "{}: {} contenders, {} rounds\n", task.name, workload.contenders.size(), turns.rounds);
     nlohmann::ordered_json document = {
-        {"group", task.group}, {"command", command}, {"date", today()}, {"version", version()}};
+        {"group", task.group}, {"order", task.order}, {"command", command}, {"date", today()}, {"version", version()}};
     document["machine"] = machine();
     document.update(measure(workload, turns));
     double load[1] = {0};

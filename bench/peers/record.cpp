@@ -72,7 +72,8 @@ ordered_json judge(const Workload& workload, const ordered_json& rows, double bi
       goals.push_back(goal_row(goal_text(goal), goal.isa, us / 1000, "ms", us / 1000 <= goal.limit));
     } else if (const ordered_json* other = fastest(rows, goal.against)) {
       const double ratio = (*other)["us"].get<double>() / us;
-      goals.push_back(goal_row(goal_text(goal), goal.isa, ratio, "x", ratio >= goal.limit));
+      const bool own = (*other)["who"] == "nnq";  // fewer bits beside more: for every machine
+      goals.push_back(goal_row(goal_text(goal), own ? "any" : goal.isa, ratio, "x", ratio >= goal.limit));
     }
   }
   for (const GoalOfCeiling& goal : workload.ceiling_goals) {

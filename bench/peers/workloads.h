@@ -22,6 +22,7 @@ struct Task {
   std::string name;
   bool quick = false;  // belongs to the quick subset
   std::function<Workload(const Setting&)> make;
+  int order = 0;  // on the page
 };
 
 std::vector<Task> gemm_tasks();

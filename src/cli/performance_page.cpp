@@ -49,6 +49,10 @@ std::map<std::string, Records> read_all(const fs::path& folder) {
     ordered_json record = read_record(file);
     by_isa[record["machine"].value("isa", "")].push_back(std::move(record));
   }
+  for (auto& [isa, records] : by_isa)
+    std::stable_sort(records.begin(), records.end(), [](const ordered_json& a, const ordered_json& b) {
+      return a.value("order", 0) < b.value("order", 0);
+    });
   return by_isa;
 }
 
@@ -76,7 +80,7 @@ const ordered_json* rival(const ordered_json& rows, const ordered_json& row) {
 std::string met(const ordered_json& goal, const std::string& isa) {
   const bool reached = goal["met"] == true;
   const std::string meant = text(goal, "for");
-  if (meant == isa) return reached ? "met" : "**not met**";
+  if (meant == isa || meant == "any") return reached ? "met" : "**not met**";
   return fmt::format("{} on this CPU ({}; the goal is for {})", reached ? "met" : "not met", isa_title(isa),
                      isa_title(meant));
 }
@@ -174,8 +178,9 @@ Made by `nnq reproduce --performance-page docs/performance.md` from the records 
   interpreter where that takes no minutes); a peer's codes with the exact sums, scaled and rounded. Random weights and codes of full range.
 * Without VNNI, oneDNN's and ONNX Runtime's products of unsigned 8-bit codes with 8-bit weights **saturate** pairs in 16 bits: fast, and wrong where it
   happens; the tables say how often. Their way out is 7-bit weights, with which they are exact; nnq's W7A8 is then the like-for-like row, its W8A8 is exact.
-* Weights are packed beforehand for everybody. The last column but two: time of the fastest peer, of any precision (float beside float), over
+* Weights are packed beforehand for everybody. Column *fastest peer / nnq*: time of the fastest peer, of any precision (float beside float), over
   nnq's; below 1 nnq is slower, and the number is bold.
+* The binary ceiling is that of xor and popcount; on AVX2 nnq's table lookups do without popcounts and may pass it (their own ceiling is in the list).
 * Not measured, for they are in no package here: BitNet, T-MAC, ggml, ncnn, larq compute engine. Their figures that some goals name are of other machines.
 
 )";
