@@ -9,7 +9,8 @@ namespace nnq {
 /// f(0), f(1), ... f(Count - 1).
 template <int Count, class F>
 inline void unrolled(F&& f) {
-  [&]<int... I>(std::integer_sequence<int, I...>) { (f(I), ...); }(std::make_integer_sequence<int, Count>{});
+  [&]<int... I>(std::integer_sequence<int, I...>) { (f(I), ...); }
+  (std::make_integer_sequence<int, Count>{});
 }
 
 }  // namespace nnq
