@@ -8,7 +8,7 @@
 namespace nnq::portable {
 
 /// Units of 4 bytes whose products are summed before the sums go to memory, and rows that share widened weights.
-inline constexpr std::int64_t dot_units = 96, dot_rows = 24, dot_outputs = 16;
+inline constexpr std::int64_t dot_units = 72, dot_rows = 48, dot_outputs = 16;
 
 /// One block of activations and one panel's weights, widened; rows are `dot_depth` apart.
 inline constexpr std::int64_t dot_depth = dot_units * 4;

@@ -64,8 +64,8 @@ std::vector<Size> sizes() {
       for (std::int64_t panels = 1; panels <= 3; ++panels)
         list.push_back({rows, depth, panels, (rows * 5 + depth) % 4, panels * panel_width + (rows * depth) % 7});
   // Beyond the blocks in which the portable rows sum.
-  for (const std::int64_t depth : {96, 97, 125})
-    for (const std::int64_t rows : {24, 25, 51}) list.push_back({rows, depth, 2, 1, 2 * panel_width + 3});
+  for (const std::int64_t depth : {72, 73, 145})
+    for (const std::int64_t rows : {48, 49, 51}) list.push_back({rows, depth, 2, 1, 2 * panel_width + 3});
   return list;
 }
 

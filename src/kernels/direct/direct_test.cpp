@@ -76,9 +76,9 @@ void each_size(F&& f) {
       }
     }
   }
-  // Beyond the blocks in which the portable rows sum: 24 rows, 96 or 124 steps.
-  for (const std::int64_t steps : {96, 97, 124, 125, 260}) {
-    for (const std::int64_t rows : {1, 25, 50}) {
+  // Beyond the blocks in which the portable rows sum: 48 rows, 72 or 124 steps.
+  for (const std::int64_t steps : {72, 73, 124, 125, 260}) {
+    for (const std::int64_t rows : {1, 48, 51}) {
       f(rows, steps, 2);
       if (::testing::Test::HasFatalFailure()) return;
     }
