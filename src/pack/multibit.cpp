@@ -192,10 +192,12 @@ Levels::Levels(std::span<const float> basis, Digits digits, Ties ties) : count(1
   const Table table(basis, digits);
   const auto n = at(count);
   std::iota(codes.begin(), codes.begin() + count, std::uint8_t{0});
-  std::sort(codes.begin(), codes.begin() + count, [&](std::uint8_t a, std::uint8_t b) {
-    const float left = table.values[a], right = table.values[b];
-    return left < right || (left == right && a < b);
-  });
+  // NaN has no place in an order: such levels stay as they are, and mean nothing.
+  if (std::none_of(table.values.begin(), table.values.begin() + count, [](float v) { return std::isnan(v); }))
+    std::sort(codes.begin(), codes.begin() + count, [&](std::uint8_t a, std::uint8_t b) {
+      const float left = table.values[a], right = table.values[b];
+      return left < right || (left == right && a < b);
+    });
   for (std::size_t l = 0; l < n; ++l) values[l] = table.values[codes[l]];
   thresholds[0] = -std::numeric_limits<float>::infinity();
   for (std::size_t l = 1; l < n; ++l) thresholds[l] = threshold_between(values[l - 1], values[l], ties);

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "core/atomic_file.h"
+#include "lower/language_model.h"
 #include "nnq/runtime.h"
 #include "quantize/support.h"
 #include "runtime/tiny_programs.h"
@@ -40,6 +41,13 @@ Program joined() {
   return lower(freeze(place_quantizers(b.graph, {{{"*", one, one, {}}}, false}), test::callbacks()));
 }
 
+/// An embedding, two layers with a quantized state, a softmax's product.
+Program recurrent(bool gru) {
+  test::LanguageModel model(gru);
+  const std::string x = model.recurrent(model.recurrent(model.embedding(), "first"), "second");
+  return lower(model.finish(x));
+}
+
 TEST(FuzzSeeds, AreValidFiles) {
   if (std::getenv("NNQ_WRITE_SEEDS") != nullptr) {
     const auto write = [](const char* name, const Program& p) {
@@ -50,6 +58,8 @@ TEST(FuzzSeeds, AreValidFiles) {
     write("residual.nnq", seed_network(4, 4, true));
     write("bytes.nnq", seed_network(8, 8, true));
     write("joined.nnq", joined());
+    write("lstm.nnq", recurrent(false));
+    write("gru.nnq", recurrent(true));
   }
   int files = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
@@ -59,7 +69,7 @@ TEST(FuzzSeeds, AreValidFiles) {
     EXPECT_LE(entry.file_size(), 16384u) << entry.path() << ": a fuzzer wants small files";
     ++files;
   }
-  EXPECT_GE(files, 5);
+  EXPECT_GE(files, 7);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <string>
 
 #include "core/random.h"
@@ -216,6 +217,25 @@ TEST(MultiBitVectors, SurviveTheFile) {
   ASSERT_TRUE(interpret_program(program, inputs, expected).ok());
   ASSERT_TRUE(interpret_program(read, inputs, outputs).ok());
   EXPECT_EQ(outputs, expected);
+}
+
+/// Nothing is promised of the numbers, but nothing breaks, for any number of levels.
+TEST(MultiBitVectors, NumbersThatAreNoneDoNoHarm) {
+  for (const int state_bits : {2, 8}) {
+    const Program program = Maker({.hidden = 70, .state_bits = state_bits}, 12).make();
+    Random random(1);
+    std::vector<Tensor> inputs = inputs_for(program, 3, 1, 11, random), outputs;
+    for (const float bad : {std::nanf(""), std::numeric_limits<float>::infinity(), 3e38F}) {
+      for (std::size_t i = 1; i < inputs.size(); ++i)
+        for (float& v : inputs[i].mutable_values<float>()) v = bad;
+      std::shared_ptr<const Model> model;
+      ASSERT_TRUE(Model::from_program(program, model).ok());
+      std::unique_ptr<Session> session;
+      ASSERT_TRUE(Session::create(model, {}, session).ok());
+      EXPECT_TRUE(session->run(inputs, outputs).ok());
+      EXPECT_TRUE(interpret_program(program, inputs, outputs).ok());
+    }
+  }
 }
 
 /// docs/program.md, "Multi-bit vectors": one unit, all numbers worked out by hand.
