@@ -113,7 +113,7 @@ std::string slower(const Records& records) {
     }
   }
   if (out.empty()) return "Nowhere in these records.\n";
-  return "| workload | nnq | takes the time of the peer times | the peer | its result |\n|---|---|---|---|---|\n" + out;
+  return "| workload | nnq | time over the peer's | the peer | its result |\n|---|---|---|---|---|\n" + out;
 }
 
 std::string contenders(const ordered_json& record) {
@@ -188,6 +188,7 @@ Made by `nnq reproduce --performance-page docs/performance.md` from the records 
   nnq's; below 1 nnq is slower, and the number is bold.
 * The binary ceiling is that of xor and popcount; on AVX2 nnq's table lookups do without popcounts and may pass it (their own ceiling is in the list).
 * Not measured, for they are in no package here: BitNet, T-MAC, ggml, ncnn, larq compute engine. Their figures that some goals name are of other machines.
+  Nor are two threads and Arm, which has no machine here.
 
 )";
 
