@@ -44,7 +44,7 @@ struct Runs {
 std::string slowest_step(Session& session, const std::vector<Tensor>& inputs) {
   std::vector<StepInfo> steps;
   double milliseconds = 0, sum = 0;
-  throw_if_error(session.profile(inputs, 5, steps, milliseconds), "profile of a network");
+  throw_if_error(session.profile(inputs, 15, steps, milliseconds), "profile of a network");
   const StepInfo* slowest = nullptr;
   for (const StepInfo& step : steps) {
     sum += step.median_microseconds;

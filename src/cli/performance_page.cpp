@@ -37,6 +37,13 @@ ordered_json read_record(const fs::path& file) {
   return record;
 }
 
+/// Where a record stands on the page: its group, then the bench's order.
+std::pair<std::size_t, int> place(const ordered_json& record) {
+  std::size_t group = 0;
+  while (group < std::size(groups) && record.value("group", std::string()) != groups[group][0]) ++group;
+  return {group, record.value("order", 0)};
+}
+
 std::map<std::string, Records> read_all(const fs::path& folder) {
   std::vector<fs::path> files;
   if (fs::is_directory(folder))
@@ -50,9 +57,8 @@ std::map<std::string, Records> read_all(const fs::path& folder) {
     by_isa[record["machine"].value("isa", "")].push_back(std::move(record));
   }
   for (auto& [isa, records] : by_isa)
-    std::stable_sort(records.begin(), records.end(), [](const ordered_json& a, const ordered_json& b) {
-      return a.value("order", 0) < b.value("order", 0);
-    });
+    std::stable_sort(records.begin(), records.end(),
+                     [](const ordered_json& a, const ordered_json& b) { return place(a) < place(b); });
   return by_isa;
 }
 
@@ -107,7 +113,7 @@ std::string slower(const Records& records) {
     }
   }
   if (out.empty()) return "Nowhere in these records.\n";
-  return "| workload | nnq | takes the time of the peer times | the peer | its result |\n|---|---|---|---|---|\n" + out;
+  return "| workload | nnq | time over the peer's | the peer | its result |\n|---|---|---|---|---|\n" + out;
 }
 
 std::string contenders(const ordered_json& record) {
@@ -182,6 +188,7 @@ Made by `nnq reproduce --performance-page docs/performance.md` from the records 
   nnq's; below 1 nnq is slower, and the number is bold.
 * The binary ceiling is that of xor and popcount; on AVX2 nnq's table lookups do without popcounts and may pass it (their own ceiling is in the list).
 * Not measured, for they are in no package here: BitNet, T-MAC, ggml, ncnn, larq compute engine. Their figures that some goals name are of other machines.
+  Nor are two threads and Arm, which has no machine here.
 
 )";
 
