@@ -25,6 +25,16 @@ TEST(ThreadPool, EveryPartRunsOnceInEveryRound) {
   }
 }
 
+TEST(ThreadPool, ManyTinyPartsAreEachTakenByOneThread) {
+  ThreadPool pool(3);
+  std::vector<int> seen(100000);
+  for (int round = 1; round <= 10; ++round) {
+    pool.parallel(static_cast<std::int64_t>(seen.size()),
+                  [&](std::int64_t part) { ++seen[static_cast<std::size_t>(part)]; });
+    for (const int s : seen) ASSERT_EQ(s, round);
+  }
+}
+
 TEST(ThreadPool, APartThatTakesLongIsWaitedFor) {
   ThreadPool pool(3);
   for (int round = 0; round < 5; ++round) {
