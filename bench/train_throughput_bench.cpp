@@ -1,9 +1,10 @@
-// One training step of ResNet-20 (CIFAR shape): a hand-written LibTorch module, the executor on the same network as a
-// Graph, and the executor with fake quantizers placed. Interleaved in one process, so that a busy machine slows all
-// alike; the last column compares CPU time (with --threads 1, or OMP_WAIT_POLICY=passive: waiting threads spin).
+// One training step of ResNet-20 (CIFAR shape): a hand-written LibTorch module with LibTorch's SGD, the executor on the
+// same network as a Graph with nnq's optimizer, and the executor with quantizers placed (their penalties and what they
+// do after a step included). Interleaved in one process, so that a busy machine slows all alike; the last column
+// compares CPU time (with --threads 1, or OMP_WAIT_POLICY=passive: waiting threads spin).
 //
 //   bench_train_throughput [--rounds 7] [--batch 128] [--threads 2] [--methods dorefa,uniform,bnn:1] [--bits 2]
-//   [--json]
+//   [--json] [--record results/speed/train_step.json]
 #include <fmt/format.h>
 #include <torch/torch.h>
 
@@ -11,7 +12,11 @@
 #include <chrono>
 #include <cstdlib>
 #include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -19,7 +24,9 @@
 #include "nnq/error.h"
 #include "nnq/quantize.h"
 #include "nnq/zoo.h"
+#include "recipe/machine.h"
 #include "train/executor.h"
+#include "train/optimizer.h"
 #include "train/threads.h"
 
 namespace {
@@ -30,6 +37,7 @@ struct Settings {
   int rounds = 7, threads = 2, bits = 2;
   std::int64_t batch = 128;
   std::vector<std::string> methods{"dorefa"};
+  std::string record, command;
   bool json = false, channels_last = true, module_channels_last = true;
 };
 
@@ -112,14 +120,25 @@ Graph resnet20(const std::string& method, int bits) {
 
 // ---- measuring -----------------------------------------------------------------------------------------------------
 
+using TrainStep = std::function<void(const torch::Tensor& x, const torch::Tensor& labels)>;
+
 struct Contender {
   std::string name;
-  std::function<torch::Tensor(const torch::Tensor&)> forward;
-  std::unique_ptr<torch::optim::SGD> optimizer;
+  TrainStep step;
+  std::optional<double> limit;           // of its CPU time, in steps of the float executor
   std::vector<double> times, cpu_times;  // ms a step; of all threads together
 };
 
-torch::optim::SGDOptions options() { return torch::optim::SGDOptions(0.01).momentum(0.9).weight_decay(1e-4); }
+constexpr double kRate = 0.01, kMomentum = 0.9, kDecay = 1e-4;
+
+/// What a quantized step may cost in float steps.
+std::optional<double> limit_of(const std::string& method) {
+  static const std::map<std::string, double> limits{{"uniform", 1.15},  {"dorefa", 1.15},  {"bnn", 1.15},
+                                                    {"bnn_plus", 1.15}, {"ttq", 1.15},     {"qil", 1.25},
+                                                    {"lq_nets", 1.5},   {"alternating", 2}};
+  const auto it = limits.find(method);
+  return it == limits.end() ? std::nullopt : std::optional(it->second);
+}
 
 struct Cost {
   double wall_ms, cpu_ms;
@@ -128,9 +147,7 @@ struct Cost {
 Cost step(Contender& contender, const torch::Tensor& x, const torch::Tensor& labels) {
   const auto start = std::chrono::steady_clock::now();
   const std::clock_t cpu_start = std::clock();
-  contender.optimizer->zero_grad();
-  torch::nn::functional::cross_entropy(contender.forward(x), labels).backward();
-  contender.optimizer->step();
+  contender.step(x, labels);
   return {std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count(),
           1e3 * static_cast<double>(std::clock() - cpu_start) / CLOCKS_PER_SEC};
 }
@@ -148,6 +165,28 @@ double ratio(const Contender& contender, const Contender& base,
   return median(ratios);
 }
 
+/// The step of src/train/training.cpp.
+TrainStep executor_step(std::shared_ptr<nnq::train::Executor> executor, const std::string& input) {
+  nnq::train::OptimizerOptions options;
+  options.momentum = kMomentum;
+  options.weight_decay = kDecay;
+  auto optimizer = std::make_shared<nnq::train::Optimizer>(options);
+  auto steps = std::make_shared<std::int64_t>(0);
+  return [=](const torch::Tensor& x, const torch::Tensor& labels) {
+    executor->set_step((*steps)++);
+    torch::Tensor loss = torch::nn::functional::cross_entropy(executor->forward({{input, x}}, true)[0], labels);
+    const std::vector<nnq::train::Parameter> parameters = executor->parameters();
+    for (const nnq::train::Parameter& p : parameters) {
+      const torch::Tensor penalty =
+          p.weight_quantizer != nullptr ? p.weight_quantizer->penalty(*p.tensor) : torch::Tensor();
+      if (penalty.defined()) loss = loss + penalty;
+    }
+    loss.backward();
+    optimizer->step(parameters, kRate);
+    for (const nnq::train::Parameter& p : parameters) p.tensor->mutable_grad().reset();
+  };
+}
+
 Contender executor_contender(const std::string& name, const std::string& method, const Settings& settings,
                              const torch::Tensor& x) {
   nnq::train::Executor::Options how;
@@ -156,35 +195,31 @@ Contender executor_contender(const std::string& name, const std::string& method,
   const std::string input = graph.inputs[0].name;
   auto executor = std::make_shared<nnq::train::Executor>(std::move(graph), how);
   if (!method.empty()) executor->calibrate({x});
-  std::vector<torch::Tensor> parameters;
-  for (const nnq::train::Parameter& parameter : executor->parameters())
-    if (parameter.trainable) parameters.push_back(*parameter.tensor);
-  return {name,
-          [executor, input](const torch::Tensor& in) {
-            return executor->forward({{input, in}}, true)[0];
-          },
-          std::make_unique<torch::optim::SGD>(parameters, options()),
-          {},
-          {}};
+  executor->set_progress(0.5);
+  return {name, executor_step(executor, input), limit_of(method), {}, {}};
 }
 
 Contender module_contender(const Settings& settings) {
   auto module = std::make_shared<ResNet20>();
-  if (settings.module_channels_last)
+  const bool last = settings.module_channels_last;
+  if (last)
     for (torch::Tensor& parameter : module->parameters())
       if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(torch::MemoryFormat::ChannelsLast));
-  const bool last = settings.module_channels_last;
-  return {"hand-written module",
-          [module, last](const torch::Tensor& in) {
-            return module->forward(last ? in.contiguous(torch::MemoryFormat::ChannelsLast) : in);
-          },
-          std::make_unique<torch::optim::SGD>(module->parameters(), options()),
-          {},
-          {}};
+  auto optimizer = std::make_shared<torch::optim::SGD>(
+      module->parameters(), torch::optim::SGDOptions(kRate).momentum(kMomentum).weight_decay(kDecay));
+  const TrainStep step = [=](const torch::Tensor& x, const torch::Tensor& labels) {
+    optimizer->zero_grad();
+    const torch::Tensor in = last ? x.contiguous(torch::MemoryFormat::ChannelsLast) : x;
+    torch::nn::functional::cross_entropy(module->forward(in), labels).backward();
+    optimizer->step();
+  };
+  return {"hand-written module", step, {}, {}, {}};
 }
 
 Settings parse(int argc, char** argv) {
   Settings settings;
+  settings.command = "bench_train_throughput";
+  for (int i = 1; i < argc; ++i) settings.command += std::string(" ") + argv[i];
   for (int i = 1; i < argc; ++i) {
     const std::string key = argv[i];
     if (key == "--json") {
@@ -201,6 +236,8 @@ Settings parse(int argc, char** argv) {
       settings.threads = std::atoi(value.c_str());
     else if (key == "--bits")
       settings.bits = std::atoi(value.c_str());
+    else if (key == "--record")
+      settings.record = value;
     else if (key == "--channels-last")
       settings.channels_last = value != "0";
     else if (key == "--module-channels-last")
@@ -215,33 +252,47 @@ Settings parse(int argc, char** argv) {
   return settings;
 }
 
-void print(const std::vector<Contender>& contenders, const Settings& settings) {
+nlohmann::ordered_json document(const std::vector<Contender>& contenders, const Settings& settings) {
   const Contender &module = contenders[0], &graph = contenders[1];
-  nlohmann::json rows = nlohmann::json::array();
-  if (!settings.json)
-    fmt::print("ResNet-20, batch {}, {} threads, median of {} rounds\n{:<28}{:>10}{:>12}{:>14}{:>16}\n", settings.batch,
-               nnq::train::threads(), settings.rounds, "", "ms/step", "vs module", "vs executor", "CPU vs executor");
+  const nnq::recipe::Machine machine = nnq::recipe::this_machine();
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   for (const Contender& contender : contenders) {
-    const double ms = median(contender.times), to_module = ratio(contender, module), to_graph = ratio(contender, graph);
     const double cpu = ratio(contender, graph, &Contender::cpu_times);
+    nlohmann::ordered_json limit, met;
+    if (contender.limit) limit = *contender.limit;
+    if (contender.limit) met = cpu <= *contender.limit;
     rows.push_back({{"name", contender.name},
-                    {"median_ms", ms},
-                    {"time_vs_module", to_module},
-                    {"time_vs_executor", to_graph},
-                    {"cpu_time_vs_executor", cpu}});
-    if (!settings.json)
-      fmt::print("{:<28}{:>10.1f}{:>12.3f}{:>14.3f}{:>16.3f}\n", contender.name, ms, to_module, to_graph, cpu);
+                    {"median_ms", median(contender.times)},
+                    {"median_cpu_ms", median(contender.cpu_times)},
+                    {"time_vs_module", ratio(contender, module)},
+                    {"cpu_time_vs_module", ratio(contender, module, &Contender::cpu_times)},
+                    {"time_vs_executor", ratio(contender, graph)},
+                    {"cpu_time_vs_executor", cpu},
+                    {"limit", limit},
+                    {"met", met}});
   }
-  if (settings.json)
-    fmt::print("{}\n", nlohmann::json{{"bench", "train_throughput"},
-                                      {"network", "resnet20"},
-                                      {"batch", settings.batch},
-                                      {"threads", nnq::train::threads()},
-                                      {"rounds", settings.rounds},
-                                      {"rows", rows}}
-                           .dump(2));
-  else
-    fmt::print("throughput of the executor: {:.3f} of the hand-written module\n", 1 / ratio(graph, module));
+  return {{"command", settings.command},
+          {"bench", "train_throughput"},
+          {"network", "resnet20"},
+          {"batch", settings.batch},
+          {"threads", nnq::train::threads()},
+          {"rounds", settings.rounds},
+          {"machine", {{"cpu", machine.cpu}, {"cores", machine.cores}, {"isa", machine.isa}}},
+          {"rows", rows}};
+}
+
+void print(const nlohmann::ordered_json& result) {
+  fmt::print("ResNet-20, batch {}, {} threads, median of {} rounds\n{:<28}{:>10}{:>12}{:>14}{:>16}{:>8}\n",
+             result["batch"].get<int>(), result["threads"].get<int>(), result["rounds"].get<int>(), "", "ms/step",
+             "vs module", "vs executor", "CPU vs executor", "limit");
+  for (const auto& row : result["rows"])
+    fmt::print("{:<28}{:>10.1f}{:>12.3f}{:>14.3f}{:>16.3f}{:>8}\n", row["name"].get<std::string>(),
+               row["median_ms"].get<double>(), row["time_vs_module"].get<double>(),
+               row["time_vs_executor"].get<double>(), row["cpu_time_vs_executor"].get<double>(),
+               row["limit"].is_null() ? "" : row["limit"].dump());
+  const auto& executor = result["rows"][1];
+  fmt::print("throughput of the executor: {:.3f} of the hand-written module (CPU time: {:.3f})\n",
+             1 / executor["time_vs_module"].get<double>(), 1 / executor["cpu_time_vs_module"].get<double>());
 }
 
 }  // namespace
@@ -273,7 +324,14 @@ int main(int argc, char** argv) {
         contender.times.push_back(cost.wall_ms);
         contender.cpu_times.push_back(cost.cpu_ms);
       }
-    print(contenders, settings);
+    const nlohmann::ordered_json result = document(contenders, settings);
+    if (settings.json)
+      fmt::print("{}\n", result.dump(2));
+    else
+      print(result);
+    if (settings.record.empty()) return 0;
+    std::filesystem::create_directories(std::filesystem::path(settings.record).parent_path());
+    std::ofstream(settings.record) << result.dump(2) << '\n';
   } catch (const std::exception& error) {
     fmt::print(stderr, "bench_train_throughput: {}\n", error.what());
     return 2;
