@@ -70,6 +70,7 @@ Preprocessing Preprocessing::from_metadata(const std::map<std::string, std::stri
 
 Tensor Preprocessing::apply(const Samples& samples, std::span<const std::int64_t> indices) const {
   const Shape& shape = samples.images.shape();
+  if (shape.empty()) throw Error("holds no list of samples", samples.source);
   Shape sample(shape.begin() + 1, shape.end());
   if (!size.empty() && size != sample)
     throw Error("the model expects samples " + to_string(size) + ", the data have " + to_string(sample),
@@ -82,6 +83,10 @@ Tensor Preprocessing::apply(const Samples& samples, std::span<const std::int64_t
     throw Error(
         fmt::format("normalisation has {} means and {} deviations for {} channels", mean.size(), std.size(), channels),
         samples.source);
+  for (const std::int64_t index : indices) {
+    if (index < 0 || index >= shape[0])
+      throw Error(fmt::format("there is no sample {}: {} are there", index, shape[0]), samples.source);
+  }
   std::int64_t volume = 1;
   for (const std::int64_t d : sample) volume *= d;
   const std::int64_t plane = channels > 0 ? volume / channels : 0;

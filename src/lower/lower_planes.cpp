@@ -51,6 +51,7 @@ const char* read_weights(const Lowering& l, const Node& node, PlaneWeights& weig
   const auto packed = l.unpacked.find(node.inputs[1]);
   if (packed == l.unpacked.end()) return "weights are float";
   const Node& maker = *packed->second.node;
+  if (maker.op == "BucketCodebook") return "weight scales by bucket, not by output channel";
   const Tensor& planes = *l.constant(maker, 0);
   weights.shape = packed->second.values.shape();
   weights.nominal_bits = static_cast<int>(planes.shape()[0]);

@@ -115,6 +115,29 @@ TEST(CliCompare, NoiseOfQuantizationWorstFirst) {
   }
 }
 
+/// A network from elsewhere has no metadata; beside ours it is fed what ours is fed, whichever comes first.
+TEST(CliCompare, AModelWithoutInputMetadataTakesTheOthers) {
+  const ModelFiles files;
+  nnq::Graph bare = nnq::import_onnx(files.real());
+  bare.metadata.clear();
+  const std::string file = files.folder / "bare.onnx";
+  nnq::export_onnx(bare, file);
+  const std::string data = " --engine interpreter --data " + files.data();
+  for (const std::string& pair : {file + " " + files.real(), files.real() + " " + file}) {
+    const auto document = nnq("compare " + pair + data + " --json").document();
+    EXPECT_EQ(document["agreement"], 100) << pair;
+    EXPECT_EQ(document["max_abs_difference"], 0) << pair;
+    EXPECT_EQ(document["input_from"], files.real()) << pair;
+    EXPECT_TRUE(nnq("compare " + pair + data).out.find("mean and std are those of " + files.real()) !=
+                std::string::npos);
+  }
+  const std::string given = "compare " + file + " " + files.real() + data + " --mean 0.1 --std 0.5";
+  EXPECT_TRUE(nnq(given + " --json").document()["input_from"].is_null());
+  EXPECT_TRUE(nnq(given).out.find("those of") == std::string::npos);
+  EXPECT_TRUE(
+      nnq("compare " + files.real() + " " + files.frozen() + data + " --json").document()["input_from"].is_null());
+}
+
 class CliReport : public testing::Test {
  protected:
   void SetUp() override {

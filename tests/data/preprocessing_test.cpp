@@ -44,6 +44,17 @@ TEST(Preprocessing, DamagedMetadataAreRefused) {
     EXPECT_TRUE(holds(said("nnq.input.size", size), "is not a size"));
 }
 
+TEST(Preprocessing, IndicesOutsideTheSetAreRefused) {
+  const Samples samples = test::numbered(4, 2, 2, 3);
+  for (const std::int64_t index : {std::int64_t{-1}, std::int64_t{4}, std::int64_t{1} << 62})
+    EXPECT_TRUE(holds(refusal([&] {
+                        (void)Preprocessing().apply(samples, Indices{0, index});
+                      }),
+                      "there is no sample"))
+        << index;
+  EXPECT_EQ(Preprocessing().apply(samples, Indices{}).shape(), (Shape{0, 2, 2, 3}));
+}
+
 TEST(Preprocessing, BytesAreNormalisedChannelByChannel) {
   const Samples samples = test::numbered(4, 2, 2, 3);
   Preprocessing p;

@@ -8,6 +8,8 @@
 #include <cmath>
 
 #include "nnq/error.h"
+#include "nnq/lower.h"
+#include "nnq/program.h"
 #include "quantize/support.h"
 #include "train/executor.h"
 #include "train/train_testing.h"
@@ -89,6 +91,14 @@ TEST_P(Deploy, FrozenGraphAgreesWithTheSimulation) {
   } else {  // sums of real levels round; a code may tip over where a value lies within rounding of a threshold
     EXPECT_LE(far_apart(again, interpreted), interpreted.numel() / 10) << "executor and interpreter";
   }
+  // Every frozen graph lowers, and its program computes the same.
+  const Program program = lower(frozen);
+  std::vector<Tensor> outputs;
+  const std::vector<Tensor> inputs{b.feeds.at("x")};
+  const Status status = interpret_program(program, inputs, outputs);
+  ASSERT_TRUE(status.ok()) << status.message();
+  ASSERT_EQ(outputs.size(), 1U);
+  EXPECT_LE(far_apart(to_torch(outputs[0]), interpreted), integer_valued(frozen) ? 0 : interpreted.numel() / 10);
   // Saved with its state and loaded again, it freezes to the same.
   Executor loaded(executor.graph(), Executor::Options{});
   EXPECT_EQ(to_text(loaded.frozen()), to_text(frozen));

@@ -1,6 +1,8 @@
 // Training on adversarial images: what the adversary may do, that it helps, and that it resumes bit by bit.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "nnq/error.h"
 #include "train/adversary.h"
 #include "train/attack.h"
@@ -65,6 +67,37 @@ TEST_F(AdversarialTraining, StoppedAndResumedAnywhereGivesTheSameBits) {
       EXPECT_EQ(second.finish_epoch().loss, report.loss);
       EXPECT_TRUE(second.checkpoint().tensors == whole.checkpoint().tensors) << "from batch " << from.batch;
     }
+  }
+}
+
+/// An attack that cannot move a pixel, of 1 step or of 5, changes nothing: neither the dropped values of the training
+/// pass behind it nor a stochastic quantizer's draws know how many passes the attack took.
+TEST_F(AdversarialTraining, TheAttacksPassesDoNotShiftTheNoiseOfTraining) {
+  train = bright_rows(64, 1);
+  Graph dropping = small_mlp();
+  const std::string hidden = dropping.nodes.front().outputs[0];
+  Node dropout;
+  dropout.op = "Dropout";
+  dropout.name = "dropout";
+  dropout.inputs = {hidden, dropping.add_initializer("dropout.ratio", Tensor::scalar(0.5F))};
+  dropout.outputs = {"dropped"};
+  for (Node& node : dropping.nodes)
+    std::replace(node.inputs.begin(), node.inputs.end(), hidden, std::string("dropped"));
+  dropping.nodes.insert(dropping.nodes.begin() + 1, dropout);
+  const Graph drawing =
+      calibrate_graph(quantized_mlp("bnn", 1, 1, {{"stochastic", std::int64_t{1}}}), train, centred(), 64, 1);
+  for (const Graph& graph : {dropping, drawing}) {
+    std::vector<double> losses;
+    for (const std::int64_t steps : {1, 5}) {
+      TrainOptions options = adversarial();
+      options.attack_epsilon = 1e-12;
+      options.attack_steps = steps;
+      Training training(graph, train, centred(), options, nullptr);
+      while (training.step()) {
+      }
+      losses.push_back(training.finish_epoch().loss);
+    }
+    EXPECT_EQ(losses[0], losses[1]);
   }
 }
 

@@ -55,7 +55,7 @@ class Compare final : public Verb {
     app.add_option("--threads", threads_, "threads (0: all cores)")->check(CLI::Range(0, 1024));
     app.add_option("--min-agreement", least_, "percent of equal predictions required; missed: exit code 1")
         ->check(CLI::Range(0.0, 100.0));
-    app.add_option("--mean", mean_, "input mean (default: each model's own)")->delimiter(',');
+    app.add_option("--mean", mean_, "input mean (default: each model's own, or the other's)")->delimiter(',');
     app.add_option("--std", std_, "input standard deviation, likewise")->delimiter(',');
   }
 
@@ -63,11 +63,9 @@ class Compare final : public Verb {
     const Split split = parse_split(split_);
     const LoadedModel models[2] = {load_model(files_[0]), load_model(files_[1])};
     const Samples samples = load_dataset(data_, split);
-    // The reference's preprocessing serves for a model that has none.
-    auto metadata_b = models[1].metadata();
-    metadata_b.insert(models[0].metadata().begin(), models[0].metadata().end());
-    const Preprocessing preparing[2] = {preprocessing_for(models[0].metadata(), mean_, std_),
-                                        preprocessing_for(metadata_b, mean_, std_)};
+    const int silent = without_input(models);
+    Preprocessing preparing[2];
+    for (int i = 0; i < 2; ++i) preparing[i] = preprocessing_for(input_metadata(models, i, silent), mean_, std_);
     std::unique_ptr<Engine> engines[2];
     for (int i = 0; i < 2; ++i)
       engines[i] = make_engine(models[i].packed ? packed_engine() : engine_, models[i], threads_);
@@ -84,6 +82,7 @@ class Compare final : public Verb {
     document["value_a"] = accuracy(predictions[0], samples);
     document["value_b"] = accuracy(predictions[1], samples);
     document["max_abs_difference"] = number(largest);
+    document["input_from"] = silent < 0 ? nlohmann::ordered_json() : nlohmann::ordered_json(files_[1 - silent]);
     document["layer_samples"] = std::min(layer_samples_, sample_count(samples, 0));
     document["layers"] = nlohmann::ordered_json::array();
     for (const ValueFidelity& layer : meter.result())
@@ -93,12 +92,36 @@ class Compare final : public Verb {
     document["codes"] = {{"count", codes.count}, {"off_by_one", codes.by_one}, {"off_by_more", codes.by_more}};
     const std::string first = meter.first_difference();
     document["first_difference"] = first.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(first);
+    if (!json && silent >= 0)
+      fmt::print("{} does not say how its input is made: mean and std are those of {}\n", files_[silent],
+                 files_[1 - silent]);
     if (!json) print(document, meter);
     return document["agreement"].get<double>() >= least_ ? done : not_met;
   }
 
  private:
   std::string packed_engine() const { return engine_ == "torch" ? "program" : engine_; }
+
+  static bool says_input(const LoadedModel& model) {
+    return model.metadata().contains("nnq.input.mean") || model.metadata().contains("nnq.input.std");
+  }
+
+  /// The model (0 or 1) that says nothing of its input while the other does and --mean, --std do not; else -1. It would
+  /// be fed raw pixels beside a model that is not.
+  int without_input(const LoadedModel (&models)[2]) const {
+    if (!mean_.empty() && !std_.empty()) return -1;
+    if (says_input(models[0]) == says_input(models[1])) return -1;
+    return says_input(models[0]) ? 1 : 0;
+  }
+
+  static std::map<std::string, std::string> input_metadata(const LoadedModel (&models)[2], int i, int silent) {
+    std::map<std::string, std::string> metadata = models[i].metadata();
+    if (i != silent) return metadata;
+    for (const char* key : {"nnq.input.mean", "nnq.input.std"})
+      if (const auto it = models[1 - i].metadata().find(key); it != models[1 - i].metadata().end())
+        metadata[key] = it->second;
+    return metadata;
+  }
 
   /// JSON has no infinities: null stands for "no noise at all".
   static nlohmann::ordered_json number(double value) {
