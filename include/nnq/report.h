@@ -14,7 +14,8 @@ struct RunSummary {
   std::filesystem::path folder;
   std::filesystem::path model, packed;  // as recorded, or beside result.json; empty when the run made none
   std::filesystem::path float_model;  // what it started from (.onnx): "float_model" of result.json, float.onnx, or none
-  double value = 0, float_value = 0;  // metric on the test split, percent
+  std::string metric = "accuracy";    // percent; or "perplexity"
+  double value = 0, float_value = 0;  // of it, on the test split
   bool has_value = false, has_float = false;
   std::size_t bytes = 0, float_bytes = 0;
   double seconds = 0;

@@ -76,10 +76,11 @@ class Reader {
 
 Claim::Expect read_expect(const Reader& reader) {
   const std::string word = reader.text("expect");
-  for (const Claim::Expect expect : {Claim::Expect::drop, Claim::Expect::value, Claim::Expect::gain}) {
+  for (const Claim::Expect expect :
+       {Claim::Expect::drop, Claim::Expect::value, Claim::Expect::perplexity, Claim::Expect::gain}) {
     if (word == to_string(expect)) return expect;
   }
-  reader.fail(fmt::format("expect = \"{}\" is not known", word), "allowed: drop, value, gain");
+  reader.fail(fmt::format("expect = \"{}\" is not known", word), "allowed: drop, value, perplexity, gain");
 }
 
 Scale read_scale(const Reader& reader, const toml::table& table) {
@@ -147,6 +148,7 @@ Claim read_claim(const fs::path& file, const fs::path& root, const toml::table& 
     reader.fail("better_than is for expect = \"gain\"");
   }
   claim.attack = read_attack(reader, table);
+  if (claim.attack && claim.expect == Claim::Expect::perplexity) reader.fail("attacks change pixels; text has none");
   claim.at_most = reader.number("at_most");
   claim.at_least = reader.number("at_least");
   if (!claim.at_most && !claim.at_least) reader.fail("a claim needs at_most or at_least");
@@ -172,6 +174,8 @@ std::string to_string(Claim::Expect expect) {
       return "drop";
     case Claim::Expect::value:
       return "value";
+    case Claim::Expect::perplexity:
+      return "perplexity";
     case Claim::Expect::gain:
       return "gain";
   }
@@ -184,6 +188,7 @@ std::string Claim::expected() const {
   if (at_most) limits += fmt::format("{} at most {}", limits.empty() ? "" : ",", *at_most);
   const std::string under = attack ? " under " + attack->attacks.front() : "";
   if (expect == Expect::gain) return limits.substr(1) + " points above " + better_than.stem().string() + under;
+  if (expect == Expect::perplexity) return "perplexity" + limits;
   return (expect == Expect::drop ? "drop" + limits + " points" : "accuracy" + limits + " %") + under;
 }
 

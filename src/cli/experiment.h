@@ -19,9 +19,11 @@ std::string to_string(Scale scale);
 /// One [[claim]]. It holds when the measured number, averaged over the seeds, is within the limits.
 struct Claim {
   enum class Expect {
-    drop,   // points of accuracy lost against the float network of the run; with `attack` to the attack
-    value,  // accuracy, percent; with `attack` under it
-    gain,   // points of accuracy above the runs of another recipe with the same seeds
+    drop,        // points of accuracy lost against the float network of the run; with `attack` to the attack. Text:
+                 // percent of perplexity above it
+    value,       // accuracy, percent; with `attack` under it
+    perplexity,  // text: of the packed model on the test text
+    gain,        // points of accuracy above the runs of another recipe with the same seeds. Text: perplexity below them
   };
   std::string claim;      // what is shown, in words
   std::string published;  // the paper's number and its setting
@@ -38,7 +40,7 @@ struct Claim {
   std::string expected() const;
 };
 
-/// The word that an experiment says: "drop", "value", "gain".
+/// The word that an experiment says: "drop", "value", "perplexity", "gain".
 std::string to_string(Claim::Expect expect);
 
 struct Experiment {

@@ -33,10 +33,13 @@ SeedResult result_of(const fs::path& run, std::int64_t seed, bool trained) {
   if (!summary.has_value) throw Error("holds no accuracy", (run / "result.json").string());
   // A network that is quantized before it has learned anything has no float accuracy.
   const bool has_drop = summary.has_float && summary.float_value > 0;
+  const bool text = summary.metric == "perplexity";
+  const double lost = text ? 100 * (summary.value / summary.float_value - 1) : summary.float_value - summary.value;
   return {.seed = seed,
           .run = run,
+          .metric = summary.metric,
           .value = summary.value,
-          .drop = has_drop ? summary.float_value - summary.value : 0,
+          .drop = has_drop ? lost : 0,
           .has_drop = has_drop,
           .trained = trained};
 }
@@ -93,8 +96,9 @@ double judged_number(const Claim& claim, const ClaimResult& result) {
     case Claim::Expect::drop:
       return result.drop;
     case Claim::Expect::gain:
-      return result.value - result.other_value;
+      return result.gain();
     case Claim::Expect::value:
+    case Claim::Expect::perplexity:
       break;
   }
   return result.value;
@@ -103,6 +107,7 @@ double judged_number(const Claim& claim, const ClaimResult& result) {
 void judge(const Claim& claim, ClaimResult& result) {
   const auto count = static_cast<double>(result.seeds.size());
   result.has_drop = true;
+  result.metric = result.seeds.front().metric;
   double low = result.seeds.front().value, high = low;
   for (const SeedResult& seed : result.seeds) {
     result.value += seed.value / count;
@@ -116,6 +121,13 @@ void judge(const Claim& claim, ClaimResult& result) {
   if (claim.expect == Claim::Expect::drop && !result.has_drop)
     throw Error("the run has no float network to compare with", result.seeds.front().run.string(),
                 "expect = \"value\" for recipes that do not quantize");
+  const bool text = result.metric == "perplexity";
+  if ((claim.expect == Claim::Expect::perplexity && !text) || (claim.expect == Claim::Expect::value && text))
+    throw Error("the run's metric is " + result.metric, result.seeds.front().run.string(),
+                text ? "expect = \"perplexity\" for text" : "expect = \"value\" for images");
+  for (const SeedResult& other : result.others)
+    if (other.metric != result.metric)
+      throw Error("the run's metric is " + other.metric + ", the claim's is " + result.metric, other.run.string());
   // Accuracies are hundredths of a percent; the sums above must not lose a claim to their last bit.
   constexpr double rounding = 1e-9;
   const double number = judged_number(claim, result);

@@ -14,8 +14,9 @@ namespace nnq::cli {
 struct SeedResult {
   std::int64_t seed = 0;
   std::filesystem::path run;
-  double value = 0;  // accuracy, percent
-  double drop = 0;   // points below the float network of the run
+  std::string metric = "accuracy";
+  double value = 0;  // accuracy, percent; or perplexity
+  double drop = 0;   // points below the float network of the run; perplexity: percent above it
   bool has_drop = false;
   bool trained = false;  // now; false: a finished run was read back
 };
@@ -25,9 +26,13 @@ struct ClaimResult {
   std::vector<SeedResult> seeds;
   double value = 0, drop = 0;  // means
   bool has_drop = false;
-  double spread = 0;               // largest minus smallest accuracy, points; 0 with one seed
+  double spread = 0;               // largest minus smallest value; 0 with one seed
   std::vector<SeedResult> others;  // expect = "gain": the other recipe's runs, seed by seed
-  double other_value = 0;          // their mean accuracy; value - other_value is the gain
+  double other_value = 0;          // their mean
+  std::string metric = "accuracy";
+
+  /// How much better than the other recipe: points of accuracy above it, or perplexity below it.
+  double gain() const { return metric == "perplexity" ? other_value - value : value - other_value; }
   bool holds = false;
 };
 

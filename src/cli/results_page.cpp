@@ -40,6 +40,12 @@ ordered_json value_of(const ordered_json& object, const char* key) {
   return it == object.end() ? ordered_json(nullptr) : *it;
 }
 
+/// The command that made a record, as code; what a record lacks is not made up.
+std::string command_text(const ordered_json& record) {
+  const std::string command = text_of(record, "command");
+  return command.empty() ? "not recorded" : "`" + command + "`";
+}
+
 /// Text that may stand in a cell.
 std::string cell(std::string text) {
   for (std::size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2) text.replace(at, 1, "\\|");
@@ -63,7 +69,9 @@ std::string expected(const ordered_json& claim) {
 
 std::string paper_section(const ordered_json& record) {
   std::string out = fmt::format("### {}: {}\n\n", text_of(record, "paper"), text_of(record, "title"));
-  out += "| claim | published | our setting | accuracy % | drop | gain | spread, seeds | expected | holds |\n";
+  out +=
+      "| claim | published | our setting | accuracy % (or perplexity) | drop | gain | spread, seeds | expected | holds "
+      "|\n";
   out += "|---|---|---|---|---|---|---|---|---|\n";
   for (const ordered_json& claim : record["claims"]) {
     const std::size_t seeds = claim["seeds"].size();
@@ -73,7 +81,10 @@ std::string paper_section(const ordered_json& record) {
                        seeds > 1 ? fmt::format("{}, {} seeds", number(claim["spread"], 2), seeds) : "one seed",
                        cell(expected(claim)), claim["holds"] == true ? "yes" : "**no**");
   }
-  return out + fmt::format("\n`{}` on {}.\n\n", text_of(record, "command"), machine_text(record));
+  const std::string machine = machine_text(record);
+  const std::string command =
+      text_of(record, "command").empty() ? "The command was not recorded; measured" : command_text(record);
+  return out + fmt::format("\n{} on {}.\n\n", command, machine.empty() ? "a machine that was not recorded" : machine);
 }
 
 std::string run_row(const fs::path& file, const ordered_json& record) {
@@ -83,13 +94,42 @@ std::string run_row(const fs::path& file, const ordered_json& record) {
   const bool compared = value.is_number() && real.is_number() && bytes != float_bytes;
   const ordered_json seeds = value_of(record, "seeds");
   return fmt::format(
-      "| {} | {} | {} | {} | {} | {} | {} | `{}` |\n", file.stem().string(), number(value, 2),
+      "| {} | {} | {} | {} | {} | {} | {} | {} |\n", file.stem().string(), number(value, 2),
       compared ? number(real, 2) : "", compared ? fixed(real.get<double>() - value.get<double>(), 2) : "",
       bytes > 0 ? grouped(static_cast<std::int64_t>(bytes)) : "",
       bytes > 0 && compared ? fixed(float_bytes / bytes, 1) + "x" : "",
       seeds.is_array() && seeds.size() > 1 ? fmt::format("{} ({})", seeds.size(), number(value_of(record, "spread"), 2))
                                            : "1",
-      cell(text_of(record, "command")));
+      cell(command_text(record)));
+}
+
+std::string any_cell(const ordered_json& value) {
+  if (value.is_string()) return cell(value.get<std::string>());
+  if (value.is_boolean()) return value == true ? "yes" : "no";
+  if (value.is_number_float()) return fixed(value.get<double>(), 3);
+  return value.is_null() ? "" : value.dump();
+}
+
+/// A benchmark's rows under the names of their keys; its other numbers in front.
+std::string bench_section(const ordered_json& record) {
+  std::string out = fmt::format("### {}\n\n", text_of(record, "bench"));
+  for (const auto& [key, value] : record.items())
+    if (key != "bench" && (value.is_number() || value.is_boolean() || (value.is_string() && key != "command")))
+      out += fmt::format("{}{} {}", out.back() == '\n' ? "" : ", ", key, any_cell(value));
+  std::string head = "|", rule = "|", rows;
+  for (const ordered_json& row : value_of(record, "rows")) {
+    if (rows.empty())
+      for (const auto& [key, value] : row.items()) {
+        head += " " + cell(key) + " |";
+        rule += "---|";
+      }
+    rows += "|";
+    for (const auto& [key, value] : row.items()) rows += " " + any_cell(value) + " |";
+    rows += "\n";
+  }
+  const std::string machine = machine_text(record);
+  return out + fmt::format(".\n\n{}\n{}\n{}\n{}{}.\n\n", head, rule, rows, command_text(record),
+                           machine.empty() ? "" : " on " + machine);
 }
 
 std::vector<fs::path> json_files(const fs::path& folder) {
@@ -114,13 +154,14 @@ void write_record(const fs::path& folder, const std::string& command, const orde
 }
 
 std::string results_page(const fs::path& folder) {
-  std::string papers, runs, folder_of_runs;
+  std::string papers, runs, benches, folder_of_runs;
   for (const fs::path& file : json_files(folder)) {
     const ordered_json record = read_json(file);
     if (record.contains("claims")) {
       papers += paper_section(record);
       continue;
     }
+    if (record.contains("bench")) benches += bench_section(record);
     if (!record.contains("value")) continue;
     if (const std::string name = file.parent_path().filename().string(); name != folder_of_runs) {
       folder_of_runs = name;
@@ -136,7 +177,8 @@ std::string results_page(const fs::path& folder) {
          "typed. A\npaper's number is quoted as the paper's; ours is measured by the command beside it, on the packed "
          "model. Accuracies are\nmeans over seeds; spread is the largest less the smallest.\n\n## Papers: published "
          "beside measured\n\n" +
-         (papers.empty() ? "None recorded yet.\n" : papers) + "\n## Single runs\n" + runs;
+         (papers.empty() ? "None recorded yet.\n" : papers) + "\n## Single runs\n" + runs +
+         (benches.empty() ? "" : "\n## Benchmarks\n\n" + benches);
 }
 
 }  // namespace nnq::cli

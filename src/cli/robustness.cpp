@@ -4,6 +4,7 @@
 
 #include "cli/engine.h"
 #include "cli/training.h"
+#include "cli/transfer_plot.h"
 #include "core/text.h"
 #include "nnq/error.h"
 
@@ -30,17 +31,6 @@ std::vector<double> budgets(const std::vector<std::string>& texts) {
   return values;
 }
 
-std::map<std::string, std::string> parameters(const std::vector<std::string>& texts) {
-  std::map<std::string, std::string> values;
-  for (const std::string& text : texts) {
-    const std::size_t equals = text.find('=');
-    if (equals == std::string::npos || equals == 0)
-      throw Error("'" + text + "' is not KEY=VALUE", "--set", "e.g. --set steps=20; nnq methods pgd lists the keys");
-    values[text.substr(0, equals)] = text.substr(equals + 1);
-  }
-  return values;
-}
-
 /// The graph that a .nnq was written from, when it lies beside it under the same name.
 Graph graph_beside(const std::string& file) {
   const fs::path beside = fs::path(file).replace_extension(".onnx");
@@ -59,7 +49,7 @@ AttackReport attack_file(const std::string& file, const AttackSettings& settings
   AttackRequest request;
   request.name = file;
   request.epsilons = budgets(settings.epsilons);
-  request.parameters = parameters(settings.parameters);
+  request.parameters = parse_parameters(settings.parameters);
   if (settings.backend != "auto" && settings.backend != "executor" && settings.backend != "runtime")
     throw Error("there is no backend '" + settings.backend + "'", "--backend", "known: auto, executor, runtime");
   const LoadedModel model = load_model(file);

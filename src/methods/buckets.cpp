@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "methods/parameters.h"
 #include "methods/support.h"
 
 namespace nnq::methods {
@@ -43,6 +44,24 @@ std::int64_t passed(const std::vector<double>& bounds, double x) {
 }
 
 }  // namespace
+
+MethodInfo bucket_method(std::string id, std::string title, std::vector<MethodParameter> parameters) {
+  parameters.insert(parameters.begin(), {"bucket", "256", "weights", "0..1000000000",
+                                         "consecutive weights scaled together; 0: the whole tensor"});
+  return {.id = std::move(id),
+          .title = std::move(title),
+          .paper = "Polino, Pascanu, Alistarh, 2018, arXiv:1802.05668",
+          .kind = "quantizer",
+          .encoding = "codebook with buckets",
+          .roles = "weights 1..8",
+          .parameters = std::move(parameters)};
+}
+
+std::int64_t bucket_size(const train::QuantizerContext& context, const MethodInfo& info) {
+  if (context.role != train::Role::weight) refuse_role(context, info);
+  check_bits(context, info, 1, 8);
+  return static_cast<std::int64_t>(Parameters(context, info).number("bucket", 0, 1e9));
+}
 
 Buckets scale_buckets(const at::Tensor& w, std::int64_t size) {
   const at::Tensor dense = plain(w);
@@ -139,6 +158,7 @@ Encoding bucket_encoding(const at::Tensor& w, const Buckets& buckets, std::span<
   e.groups = buckets.count();
   e.codes = std::move(codes);
   e.table.assign(points.begin(), points.end());
+  e.table.resize(std::size_t{1} << e.bits, points.back());  // codes that no weight has
   e.low = buckets.low;
   e.high = buckets.high;
   return e;

@@ -6,11 +6,18 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "nnq/encoding.h"
+#include "train/quantizer.h"
 
 namespace nnq::methods {
+
+/// The row of `nnq methods` that the paper's two methods fill in: title and parameters besides `bucket` are theirs.
+MethodInfo bucket_method(std::string id, std::string title, std::vector<MethodParameter> parameters);
+/// Checks of such a method's context (weights, 1 to 8 bits) and its parameter `bucket`. Throws nnq::Error.
+std::int64_t bucket_size(const train::QuantizerContext& context, const MethodInfo& info);
 
 struct Buckets {
   std::int64_t size = 1;         // weights a bucket; the last may have fewer

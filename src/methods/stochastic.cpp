@@ -20,4 +20,9 @@ at::Tensor NoiseStream::uniform(const at::Tensor& like, std::int64_t step) {
   return noise;
 }
 
+at::Tensor NoiseStream::signs(const at::Tensor& x, std::int64_t step) {
+  const at::Tensor p = ((x.detach() + 1) / 2).clamp_(0, 1);
+  return p.gt(uniform(x, step)).to(at::kFloat).mul_(2).sub_(1);
+}
+
 }  // namespace nnq::methods

@@ -15,6 +15,8 @@ class NoiseStream {
 
   /// Uniform in [0, 1), float32, row-major in the shape of `like`; fresh at every call of one step.
   at::Tensor uniform(const at::Tensor& like, std::int64_t step);
+  /// +1 with probability clip((x + 1)/2, 0, 1), else -1: stochastic binarization.
+  at::Tensor signs(const at::Tensor& x, std::int64_t step);
 
  private:
   std::uint64_t seed_;

@@ -92,6 +92,20 @@ std::vector<std::uint8_t> to_codes(const at::Tensor& codes) {
 
 Shape shape_of(const at::Tensor& x) { return x.sizes().vec(); }
 
+ActivationCode sign_code() {
+  ActivationCode code;
+  code.sign = true;
+  code.bits = 1;
+  code.min = -1;
+  code.max = 1;
+  return code;
+}
+
+void clip_latent(at::Tensor& latent) {
+  const at::NoGradGuard no_gradient;
+  latent.clamp_(-1, 1);
+}
+
 Encoding binary_encoding(const at::Tensor& weight, const std::vector<float>& magnitude) {
   Encoding e;
   e.kind = EncodingKind::bit_planes;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "nnq/encoding.h"
+#include "nnq/quantize.h"
 
 namespace nnq::methods {
 
@@ -34,6 +35,11 @@ at::Tensor signs(const at::Tensor& x);
 
 std::vector<std::uint8_t> to_codes(const at::Tensor& codes);  // from a uint8 tensor
 Shape shape_of(const at::Tensor& x);
+
+/// The code of activations that become sign(x).
+ActivationCode sign_code();
+/// Keeps the latent values of a binary weight in [-1, 1], where their gradient is: BNN's clipping after a step.
+void clip_latent(at::Tensor& latent);
 
 /// {-s, +s} of each group: one plane, bit 1 is +s.
 Encoding binary_encoding(const at::Tensor& weight, const std::vector<float>& magnitude);

@@ -54,6 +54,10 @@ const char* name_of(StageKind kind) {
       return "equalize";
     case StageKind::correct_biases:
       return "correct_biases";
+    case StageKind::reestimate_batch_norm:
+      return "reestimate_batch_norm";
+    case StageKind::redistribute_points:
+      return "redistribute_points";
     case StageKind::evaluate:
       return "evaluate";
     case StageKind::export_model:
@@ -64,8 +68,18 @@ const char* name_of(StageKind kind) {
 
 std::vector<StageKind> all_stage_kinds() {
   using enum StageKind;
-  return {train,    calibrate,      quantize, set_bits,    factorize, mine_interactions,
-          equalize, correct_biases, evaluate, export_model};
+  return {train,
+          calibrate,
+          quantize,
+          set_bits,
+          factorize,
+          mine_interactions,
+          equalize,
+          correct_biases,
+          reestimate_batch_norm,
+          redistribute_points,
+          evaluate,
+          export_model};
 }
 
 Stage default_stage(StageKind kind) {
@@ -73,6 +87,8 @@ Stage default_stage(StageKind kind) {
   stage.kind = kind;
   if (kind == StageKind::calibrate) stage.images = 1024;
   if (kind == StageKind::correct_biases) stage.images = 512;
+  if (kind == StageKind::reestimate_batch_norm) stage.batches = 50;
+  if (kind == StageKind::redistribute_points) stage.batches = 5;
   return stage;
 }
 

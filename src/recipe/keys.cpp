@@ -194,6 +194,13 @@ std::vector<Key<Stage>> mining_keys() {
   };
 }
 
+std::vector<Key<Stage>> batches_keys() {
+  return {
+      {"batches", NNQ_FIELD(Stage, batches), counts(1, 1e6), {}, "batches of training images looked at (at most all)"},
+      {"batch", NNQ_FIELD(Stage, train.batch), counts(1, 65536), {}, "images a batch"},
+  };
+}
+
 std::vector<Key<Stage>> make_stage_keys(StageKind kind) {
   switch (kind) {
     case StageKind::train:
@@ -221,6 +228,9 @@ std::vector<Key<Stage>> make_stage_keys(StageKind kind) {
       return set_bits_keys();
     case StageKind::mine_interactions:
       return mining_keys();
+    case StageKind::reestimate_batch_norm:
+    case StageKind::redistribute_points:
+      return batches_keys();
     case StageKind::evaluate:
       return {{"split", NNQ_FIELD(Stage, split), any, {"test", "validation", "train"}, "the images to measure on"}};
     case StageKind::export_model:

@@ -27,6 +27,8 @@ enum class StageKind {
   mine_interactions,
   equalize,
   correct_biases,
+  reestimate_batch_norm,
+  redistribute_points,
   evaluate,
   export_model
 };
@@ -47,6 +49,7 @@ struct Stage {
   train::BitsChange bits;       // set_bits
   methods::MiningOptions mining;  // mine_interactions
   std::int64_t images = 0;        // calibrate, correct_biases
+  std::int64_t batches = 0;       // reestimate_batch_norm, redistribute_points; of train.batch images
   std::string split = "test";     // evaluate: test, validation, train
   std::string file;               // export: name in the run directory; empty: model.onnx and model.nnq
 };

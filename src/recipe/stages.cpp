@@ -7,6 +7,7 @@
 
 #include "methods/compress/factorize.h"
 #include "methods/post_training.h"
+#include "methods/redistribute.h"
 #include "nnq/error.h"
 #include "nnq/lower.h"
 #include "nnq/onnx.h"
@@ -15,6 +16,7 @@
 #include "nnq/recurrent.h"
 #include "quantize/rules.h"
 #include "recipe/runner.h"
+#include "train/batch_norm_statistics.h"
 #include "train/change_bits.h"
 #include "train/quantizer.h"
 #include "train/run_graph.h"
@@ -192,6 +194,28 @@ void correct_biases_stage(RunState& state, const Stage& stage) {
       [&](const Graph& graph, const methods::Observe& observe) { train::run_graph(graph, batch, observe); });
 }
 
+void reestimate_batch_norm_stage(RunState& state, const Stage& stage) {
+  NNQ_CHECK(!state.text, "batch statistics are measured on images", "reestimate_batch_norm", "leave the stage out");
+  state.graph = train::reestimate_batch_norm(state.graph, state.train, state.preprocessing,
+                                             {stage.batches, stage.train.batch, state.recipe.seed});
+  if (!state.quantized) state.reference = state.graph;
+}
+
+void redistribute_points_stage(RunState& state, const Stage& stage) {
+  NNQ_CHECK(!state.text, "gradients are measured on images", "redistribute_points", "leave the stage out");
+  NNQ_CHECK(state.quantized, "there are no quantizers yet", "redistribute_points", "put a quantize stage before it");
+  std::vector<methods::TensorPoints> tensors;
+  state.graph = methods::redistribute_points(std::move(state.graph), state.reference, state.train, state.preprocessing,
+                                             stage.batches, stage.train.batch, state.recipe.seed, tensors);
+  for (const methods::TensorPoints& tensor : tensors) {
+    fmt::print(stderr, "{}: {} points (gradient norm {:.4g})\n", tensor.weight, tensor.points, tensor.norm);
+    state.directory.add_record(state.stage, {{"event", "redistribute_points"},
+                                             {"weight", tensor.weight},
+                                             {"gradient_norm", tensor.norm},
+                                             {"points", tensor.points}});
+  }
+}
+
 void evaluate_text(RunState& state, const Stage& stage) {
   const Text text = stage.split == "test"    ? test_text(state)
                     : stage.split == "train" ? state.text_train
@@ -247,6 +271,10 @@ void run_stage(RunState& state, const Stage& stage) {
       return equalize_stage(state, stage);
     case StageKind::correct_biases:
       return correct_biases_stage(state, stage);
+    case StageKind::reestimate_batch_norm:
+      return reestimate_batch_norm_stage(state, stage);
+    case StageKind::redistribute_points:
+      return redistribute_points_stage(state, stage);
     case StageKind::evaluate:
       return evaluate_stage(state, stage);
     case StageKind::export_model:

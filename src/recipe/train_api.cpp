@@ -3,6 +3,7 @@
 
 #include "core/atomic_file.h"
 #include "methods/robustness.h"
+#include "methods/transfer.h"
 #include "nnq/error.h"
 #include "nnq/robustness.h"
 #include "recipe/compress.h"
@@ -21,7 +22,7 @@ void copy_whole(const std::filesystem::path& from, const std::filesystem::path& 
   write_file_atomically(to, std::span<const std::byte>(bytes));
 }
 
-class Api final : public TrainApi, public RobustnessApi {
+class Api final : public TrainApi, public RobustnessApi, public TransferApi {
  public:
   std::vector<MethodInfo> methods() const override {
     std::vector<MethodInfo> list;
@@ -76,6 +77,8 @@ class Api final : public TrainApi, public RobustnessApi {
     train::set_threads(request.threads);
     return methods::measure_robustness(request);
   }
+
+  TransferCurve transfer(const TransferRequest& request) const override { return methods::transfer_curve(request); }
 };
 
 }  // namespace

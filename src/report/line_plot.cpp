@@ -78,6 +78,14 @@ std::string grid(const Axis& x, const Axis& y) {
   return out;
 }
 
+std::string level_lines(const std::vector<double>& levels, const Axis& y) {
+  std::string out;
+  for (const double v : levels)
+    if (v >= y.low && v <= y.high)
+      out += fmt::format("<line class='level' x1='{0}' x2='{1}' y1='{2:.1f}' y2='{2:.1f}'/>\n", kLeft, kRight, y.at(v));
+  return out;
+}
+
 std::string curve(const PlotSeries& series, std::size_t number, const Axis& x, const Axis& y, bool steps) {
   std::string path, marks;
   double last = 0;
@@ -128,12 +136,14 @@ std::string to_svg(const LinePlot& plot) {
                          kBottom, kTop);
   std::string out = fmt::format(
       "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {} {}' role='img' font-family='system-ui,sans-serif' "
-      "font-size='13'>\n<title>{}</title>\n<style>text{{fill:#374151}}.grid{{stroke:#d1d5db}}.end{{text-anchor:end}}"
+      "font-size='13'>\n<title>{}</"
+      "title>\n<style>text{{fill:#374151}}.grid{{stroke:#d1d5db}}.level{{stroke:#9ca3af;stroke-dasharray:4 "
+      "3}}.end{{text-anchor:end}}"
       ".middle{{text-anchor:middle}}.box{{fill:#fff;fill-opacity:.85;stroke:#d1d5db}}.head{{font-size:15px;"
       "font-weight:600;text-anchor:middle}}</style>\n<rect width='{}' height='{}' fill='#fff'/>\n",
       kWidth, kHeight, escaped(plot.title), kWidth, kHeight);
   out += fmt::format("<text class='head' x='{}' y='26'>{}</text>\n", kWidth / 2, escaped(plot.title));
-  out += grid(x, y);
+  out += grid(x, y) + level_lines(plot.levels, y);
   for (std::size_t i = 0; i < plot.series.size(); ++i) out += curve(plot.series[i], i, x, y, plot.steps);
   out += fmt::format("<text class='middle' x='{}' y='{}'>{}</text>\n", (kLeft + kRight) / 2, kBottom + 42,
                      escaped(plot.x_label));

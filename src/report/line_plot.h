@@ -20,6 +20,7 @@ struct LinePlot {
   std::vector<PlotSeries> series;
   double y_low = automatic, y_high = automatic;  // automatic: from the points
   bool steps = false;                            // constant between two points (transfer functions)
+  std::vector<double> levels = {};               // y values marked by dashed lines
 };
 
 /// The plot as the text of an SVG file. The same plot gives the same bytes. Points that are not finite are left out;

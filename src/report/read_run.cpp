@@ -51,6 +51,7 @@ RunSummary read_run(const std::filesystem::path& folder) {
   std::error_code ignored;
   if (run.float_model.empty() && std::filesystem::exists(folder / "float.onnx", ignored))
     run.float_model = folder / "float.onnx";
+  if (const std::string metric = string_of(result, "metric"); !metric.empty()) run.metric = metric;
   run.value = number(result, "value");
   run.has_value = result.contains("value") && result["value"].is_number();
   run.float_value = number(result, "float_value");

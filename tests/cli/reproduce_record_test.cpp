@@ -86,6 +86,20 @@ TEST_F(Record, IsWhatThePageShows) {
   EXPECT_NE(text.find(", 2 seeds | value at least 0"), std::string::npos) << text;
 }
 
+/// A record without its command says so; a command is not made up and a cell is not left empty.
+TEST_F(Record, WhatWasNotRecordedIsSaid) {
+  std::filesystem::create_directories(folder_.path() / "results/cifar10");
+  std::ofstream(folder_ / "results/cifar10/old.json") << R"({"data": "cifar10", "value": 90, "float_value": 91})";
+  std::ofstream(folder_ / "results/paper.json")
+      << R"({"paper": "p", "title": "t", "claims": [{"claim": "c", "published": "1", "setting": "s", "ours": 2,
+             "expect": "value", "at_least": 1, "at_most": null, "holds": true, "seeds": [1], "spread": null}]})";
+  ASSERT_EQ(run("--page results.md").code, 0);
+  const std::string text = slurp(folder_ / "results.md");
+  EXPECT_NE(text.find("| 1 | not recorded |"), std::string::npos) << text;
+  EXPECT_NE(text.find("The command was not recorded"), std::string::npos) << text;
+  EXPECT_EQ(text.find("``"), std::string::npos) << text;
+}
+
 TEST_F(Record, FullScaleRunsThePapersSetting) {
   if (!NNQ_HAS_TRAIN) GTEST_SKIP() << "this build has no training library";
   const Ran ran = run("tiny --scale full --threads 1 --set train.epochs=1 --runs there --json");

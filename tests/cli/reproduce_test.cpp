@@ -110,6 +110,50 @@ TEST_F(Reproduce, TrainsOnceAndGoesOnWithWhatIsFinished) {
   EXPECT_EQ(slurp(folder_ / "runs/reproduce/tiny/float-seed2/metrics.jsonl"), metrics);
 }
 
+TEST_F(Reproduce, PerplexityIsJudgedAsPerplexity) {
+  if (!NNQ_HAS_TRAIN) GTEST_SKIP() << "this build has no training library";
+  std::ofstream text(folder_ / "abc.txt");
+  for (int i = 0; i < 2000; ++i) text << "abcd"[i * i % 4];
+  text.close();
+  const std::string language = R"(name = "tiny"
+data = "chars:abc.txt"
+[model]
+zoo = "gru_lm"
+parameters = { hidden = 8 }
+[[stage]]
+kind = "train"
+epochs = 1
+batch = 4
+unroll = 10
+)";
+  write("recipes/text.toml", language);
+  write("recipes/text_w8.toml", language + R"([[stage]]
+kind = "quantize"
+[[stage.rule]]
+layers = "*"
+weights = { method = "alternating", bits = 4 }
+)");
+  const std::string than = "better_than = 'recipes/text.toml'";
+  experiment("tiny", claim("text", "expect = 'perplexity'\nat_most = 100\nat_least = 1") +
+                         claim("text_w8", "expect = 'drop'\nat_most = 100\nat_least = -100") +
+                         claim("text_w8", "expect = 'gain'\nat_least = -100\n" + than));
+  const Ran ran = run("tiny --threads 1 --json");
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  const auto claims = ran.document()["claims"];
+  ASSERT_EQ(claims.size(), 3U);
+  for (const auto& row : claims) EXPECT_EQ(row["metric"], "perplexity");
+  const auto result = nlohmann::json::parse(slurp(folder_ / "runs/reproduce/tiny/text_w8-seed1/result.json"));
+  const double value = result["value"], real = result["float_value"];
+  EXPECT_NEAR(claims[1]["drop"].get<double>(), 100 * (value / real - 1), 1e-9) << "percent above the float network";
+  EXPECT_NEAR(claims[2]["gain"].get<double>(), claims[0]["ours"].get<double>() - value, 1e-9) << "lower is better";
+  EXPECT_NE(run("--list").out.find("perplexity at least 1, at most 100"), std::string::npos);
+
+  experiment("tiny", claim("text", "expect = 'value'\nat_least = 0"));
+  EXPECT_EQ(run("tiny --threads 1").code, 2) << "accuracy is not what this run measured";
+  experiment("tiny", claim("text", "expect = 'perplexity'\nat_most = 9\nattack = 'fgsm'"));
+  EXPECT_EQ(run("tiny").code, 2);
+}
+
 TEST_F(Reproduce, AGainIsTheDifferenceOfTwoRecipesMeansAndSharesTheirRuns) {
   if (!NNQ_HAS_TRAIN) GTEST_SKIP() << "this build has no training library";
   const std::string than = "better_than = 'recipes/float.toml'\nseeds = [1, 2]\n";
@@ -172,7 +216,7 @@ TEST_F(Reproduce, WrongExperimentsNameTheLine) {
   EXPECT_NE(refusal(claim("float", "expect = 'value'\natleast = 3")).find("did you mean 'at_least'?"),
             std::string::npos);
   EXPECT_NE(refusal(claim("float", "expect = 'value'")).find("needs at_most or at_least"), std::string::npos);
-  EXPECT_NE(refusal(claim("float", "expect = 'growth'\nat_least = 1")).find("allowed: drop, value, gain"),
+  EXPECT_NE(refusal(claim("float", "expect = 'growth'\nat_least = 1")).find("allowed: drop, value, perplexity, gain"),
             std::string::npos);
   const std::string gain = "expect = 'gain'\nat_least = 1\n";
   EXPECT_NE(refusal(claim("float", gain)).find("better_than is missing"), std::string::npos);

@@ -1,8 +1,12 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "cli/table.h"
 #include "cli/training.h"
+#include "cli/transfer_plot.h"
 #include "cli/verb.h"
+#include "core/atomic_file.h"
 #include "nnq/error.h"
 
 namespace nnq::cli {
@@ -12,8 +16,24 @@ class Methods final : public Verb {
  public:
   std::string name() const override { return "methods"; }
   std::string summary() const override { return "list or explain the methods: paper, encoding, parameters"; }
-  std::vector<std::string> examples() const override { return {"nnq methods", "nnq methods dorefa"}; }
-  void options(CLI::App& app) override { app.add_option("NAME", id_, "explain one method"); }
+  std::vector<std::string> examples() const override {
+    return {"nnq methods", "nnq methods dorefa", "nnq methods lq_nets --plot lq_nets.svg --role activation --bits 2"};
+  }
+  void options(CLI::App& app) override {
+    auto* name = app.add_option("NAME", id_, "explain one method");
+    auto* plot = app.add_option("--plot", plot_, "write a picture of what it makes of values (SVG)")->needs(name);
+    app.add_option("--role", request_.role, "of the picture: weight or activation")
+        ->needs(plot)
+        ->capture_default_str()
+        ->check(CLI::IsMember({"weight", "activation"}));
+    app.add_option("--bits", request_.bits, "of the picture")
+        ->needs(plot)
+        ->capture_default_str()
+        ->check(CLI::Range(1, 8));
+    app.add_option("--set", parameters_, "KEY=VALUE: a parameter of the method, for the picture")
+        ->needs(plot)
+        ->type_name("KEY=VALUE");
+  }
 
   int run(bool json, nlohmann::ordered_json& document) override {
     std::vector<MethodInfo> chosen;
@@ -23,6 +43,7 @@ class Methods final : public Verb {
       if (id_.empty() || info.id == id_) chosen.push_back(info);
     }
     if (chosen.empty()) throw Error("there is no method '" + id_ + "'", {}, "known: " + known);
+    if (!plot_.empty()) return draw(chosen.front(), json, document);
     if (json) {
       document["methods"] = nlohmann::ordered_json::array();
       for (const MethodInfo& info : chosen) document["methods"].push_back(to_json(info));
@@ -35,6 +56,20 @@ class Methods final : public Verb {
   }
 
  private:
+  int draw(const MethodInfo& info, bool json, nlohmann::ordered_json& document) {
+    request_.method = id_;
+    request_.parameters = parse_parameters(parameters_);
+    const TransferPlot plot = plot_transfer(info, request_);
+    write_file_atomically(plot_, plot.svg);
+    document["plot"] = plot_.string();
+    document["levels"] = plot.levels;
+    if (json) return done;
+    std::string levels;
+    for (const double level : plot.levels) levels += fmt::format("{}{:.6g}", levels.empty() ? "" : ", ", level);
+    fmt::print("{}: {}\n", plot_.string(), levels.empty() ? "no fixed levels" : "levels " + levels);
+    return done;
+  }
+
   static nlohmann::ordered_json to_json(const MethodInfo& info) {
     nlohmann::ordered_json row = {{"id", info.id},     {"title", info.title},       {"paper", info.paper},
                                   {"kind", info.kind}, {"encoding", info.encoding}, {"roles", info.roles}};
@@ -70,6 +105,9 @@ class Methods final : public Verb {
   }
 
   std::string id_;
+  std::filesystem::path plot_;
+  std::vector<std::string> parameters_;
+  TransferRequest request_{.method = {}, .role = "weight", .bits = 2, .parameters = {}};
 };
 
 }  // namespace

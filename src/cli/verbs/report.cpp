@@ -12,6 +12,7 @@
 #include "core/atomic_file.h"
 #include "nnq/error.h"
 #include "nnq/program.h"
+#include "report/interaction_plot.h"
 
 namespace nnq::cli {
 namespace {
@@ -50,12 +51,14 @@ class Report final : public Verb {
     app.add_option("-o,--output", output_, "also write a self-contained page (.html)");
     app.add_flag("--measure", measure_, "run every .nnq on the whole test split; compare with what training simulated");
     app.add_option("--data", data_, "data set for --measure (default: the run's own)");
+    app.add_option("--interactions", interactions_, "write the channel graph that the first run mined (SVG)");
     app.add_option("--float", float_model_, "the float model (.onnx), where a run does not name it");
     app.add_option("--threads", threads_, "threads for accuracies (0: all cores); times are of one thread")
         ->check(CLI::Range(0, 1024));
   }
 
   int run(bool json, ordered_json& document) override {
+    if (!interactions_.empty()) return draw_interactions(json, document);
     std::vector<Row> rows;
     for (const std::string& folder : folders_) rows.push_back(read(folder));
     Measurer measurer(threads_);
@@ -76,6 +79,17 @@ class Report final : public Verb {
   }
 
  private:
+  int draw_interactions(bool json, ordered_json& document) const {
+    const std::vector<PlotEdge> edges = read_interactions(folders_.front());
+    write_file_atomically(
+        interactions_,
+        interactions_svg(edges, "mined by " + std::filesystem::path(folders_.front()).filename().string()));
+    document["file"] = interactions_;
+    document["edges"] = edges.size();
+    if (!json) fmt::print("{}: {} edges\n", interactions_, edges.size());
+    return done;
+  }
+
   Row read(const std::string& folder) const {
     Row row;
     row.run = read_run(folder);
@@ -194,7 +208,7 @@ class Report final : public Verb {
   }
 
   std::vector<std::string> folders_;
-  std::string output_, data_, float_model_;
+  std::string output_, data_, float_model_, interactions_;
   bool measure_ = false;
   int threads_ = 0;
 };

@@ -43,10 +43,11 @@ ordered_json to_json(const std::vector<SeedResult>& seeds) {
 
 ordered_json to_json(const Claim& claim, const ClaimResult& result) {
   ordered_json row = to_json(claim);
+  row["metric"] = result.metric;
   row["ours"] = result.value;
   row["drop"] = result.has_drop ? ordered_json(result.drop) : ordered_json(nullptr);
   const bool gain = claim.expect == Claim::Expect::gain;
-  row["gain"] = gain ? ordered_json(result.value - result.other_value) : ordered_json(nullptr);
+  row["gain"] = gain ? ordered_json(result.gain()) : ordered_json(nullptr);
   row["spread"] = result.seeds.size() > 1 ? ordered_json(result.spread) : ordered_json(nullptr);
   row["holds"] = result.holds;
   row["seeds"] = to_json(result.seeds);
@@ -128,7 +129,7 @@ class Reproduce final : public Verb {
         all_hold = all_hold && result.holds;
         claims.push_back(to_json(claim, result));
         table.row({claim.claim, claim.published, fixed(result.value, 2), result.has_drop ? fixed(result.drop, 2) : "",
-                   claim.expect == Claim::Expect::gain ? fixed(result.value - result.other_value, 2) : "",
+                   claim.expect == Claim::Expect::gain ? fixed(result.gain(), 2) : "",
                    result.seeds.size() > 1 ? fixed(result.spread, 2) : "one seed", claim.expected(),
                    result.holds ? "yes" : "NO"});
       }

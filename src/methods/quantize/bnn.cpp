@@ -48,10 +48,10 @@ class Bnn final : public train::Quantizer {
     const bool drawn = training && stochastic_;
     if (context_.role == train::Role::weight) {
       check_finite(x, "bnn");
-      return train::straight_through(x, drawn ? draw(x) : signs(x));
+      return train::straight_through(x, drawn ? noise_.signs(x, step_) : signs(x));
     }
     if (!drawn) return train::fused_sign_ste(x, 1);
-    return train::straight_through_masked(x, draw(x), x.detach().abs().le(1).to(x.scalar_type()));
+    return train::straight_through_masked(x, noise_.signs(x, step_), x.detach().abs().le(1).to(x.scalar_type()));
   }
 
   Encoding encode(const at::Tensor& w) const override {
@@ -59,19 +59,10 @@ class Bnn final : public train::Quantizer {
     return binary_encoding(w, {1.0F});
   }
 
-  ActivationCode activation_code() const override {
-    ActivationCode code;
-    code.sign = true;
-    code.bits = 1;
-    code.min = -1;
-    code.max = 1;
-    return code;
-  }
+  ActivationCode activation_code() const override { return sign_code(); }
 
   void after_step(at::Tensor& latent) override {
-    if (!clip_ || context_.role != train::Role::weight) return;
-    const at::NoGradGuard no_gradient;
-    latent.clamp_(-1, 1);
+    if (clip_ && context_.role == train::Role::weight) clip_latent(latent);
   }
 
   /// c_k = 1 / sqrt(1.5 / (fan_in + fan_out)): Glorot's bound inverted.
@@ -83,12 +74,6 @@ class Bnn final : public train::Quantizer {
   }
 
  private:
-  /// sign(p - u), p = clip((x + 1)/2, 0, 1), u uniform in [0, 1).
-  at::Tensor draw(const at::Tensor& x) {
-    const at::Tensor p = ((x.detach() + 1) / 2).clamp_(0, 1);
-    return p.gt(noise_.uniform(x, step_)).to(at::kFloat).mul_(2).sub_(1);
-  }
-
   train::QuantizerContext context_;
   NoiseStream noise_;
   bool stochastic_ = false, clip_ = true, scale_learning_rate_ = true;

@@ -159,14 +159,7 @@ class BnnPlus final : public train::Quantizer {
     return binary_encoding(w, alphas(w));
   }
 
-  ActivationCode activation_code() const override {
-    ActivationCode code;
-    code.sign = true;
-    code.bits = 1;
-    code.min = -1;
-    code.max = 1;
-    return code;
-  }
+  ActivationCode activation_code() const override { return sign_code(); }
 
   std::vector<train::StateEntry> state() override {
     if (!weight() || !learned_) return {};
@@ -174,9 +167,7 @@ class BnnPlus final : public train::Quantizer {
   }
 
   void after_step(at::Tensor& latent) override {
-    if (!clip_ || !weight()) return;
-    const at::NoGradGuard no_gradient;
-    latent.clamp_(-1, 1);
+    if (clip_ && weight()) clip_latent(latent);
   }
 
   at::Tensor penalty(const at::Tensor& latent) override {

@@ -18,18 +18,10 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 const MethodInfo& info() {
-  static const MethodInfo about{
-      .id = "bucketed",
-      .title = "Uniform levels in buckets (quantized distillation)",
-      .paper = "Polino, Pascanu, Alistarh, 2018, arXiv:1802.05668",
-      .kind = "quantizer",
-      .encoding = "codebook with buckets",
-      .roles = "weights 1..8",
-      .parameters = {
-          {"bucket", "256", "weights", "0..1000000000", "consecutive weights scaled together; 0: the whole tensor"},
-          {"rounding", "nearest", "", "nearest, stochastic", "training: to the nearest level, or unbiased at random"},
-          {"scaling_gradient", "0", "", "0, 1", "gradient through each bucket's range to its two extreme weights too"},
-      }};
+  static const MethodInfo about = bucket_method(
+      "bucketed", "Uniform levels in buckets (quantized distillation)",
+      {{"rounding", "nearest", "", "nearest, stochastic", "training: to the nearest level, or unbiased at random"},
+       {"scaling_gradient", "0", "", "0, 1", "gradient through each bucket's range to its two extreme weights too"}});
   return about;
 }
 
@@ -67,10 +59,8 @@ class Bucketed final : public train::Quantizer {
  public:
   explicit Bucketed(const train::QuantizerContext& context)
       : points_(uniform_points(1 << std::clamp(context.bits, 1, 8))), noise_(context.seed, context.node.name) {
-    if (context.role != train::Role::weight) refuse_role(context, info());
-    check_bits(context, info(), 1, 8);
+    bucket_ = bucket_size(context, info());
     const Parameters parameters(context, info());
-    bucket_ = static_cast<std::int64_t>(parameters.number("bucket", 0, 1e9));
     stochastic_ = parameters.choice("rounding", {"nearest", "stochastic"}) == "stochastic";
     through_range_ = parameters.flag("scaling_gradient");
   }

@@ -19,17 +19,10 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 const MethodInfo& info() {
-  static const MethodInfo about{
-      .id = "differentiable",
-      .title = "Differentiable quantization: learned points, frozen weights",
-      .paper = "Polino, Pascanu, Alistarh, 2018, arXiv:1802.05668",
-      .kind = "quantizer",
-      .encoding = "codebook with buckets",
-      .roles = "weights 1..8",
-      .parameters = {
-          {"bucket", "256", "weights", "0..1000000000", "consecutive weights scaled together; 0: the whole tensor"},
-          {"init", "quantile", "", "quantile, uniform", "where the points start"},
-      }};
+  static const MethodInfo about =
+      bucket_method("differentiable", "Differentiable quantization: learned points, frozen weights",
+                    {{"init", "quantile", "", "quantile, uniform", "where the points start"},
+                     {"points", "0", "", "0..256", "points of this tensor, at most 2^bits; 0: 2^bits"}});
   return about;
 }
 
@@ -82,11 +75,14 @@ struct MovePoints : torch::autograd::Function<MovePoints> {
 class Differentiable final : public train::Quantizer {
  public:
   explicit Differentiable(const train::QuantizerContext& context) : context_(context) {
-    if (context.role != train::Role::weight) refuse_role(context, info());
-    check_bits(context, info(), 1, 8);
+    bucket_ = bucket_size(context_, info());
     const Parameters parameters(context_, info());
-    bucket_ = static_cast<std::int64_t>(parameters.number("bucket", 0, 1e9));
     quantiles_ = parameters.choice("init", {"quantile", "uniform"}) == "quantile";
+    levels_ = static_cast<int>(parameters.number("points", 0, 256));
+    if (levels_ == 0) levels_ = 1 << context.bits;
+    NNQ_CHECK(levels_ >= 2 && levels_ <= 1 << context.bits,
+              std::to_string(levels_) + " points do not go into codes of " + std::to_string(context.bits) + " bits",
+              "node '" + context.node.name + "'");
   }
 
   at::Tensor forward(const at::Tensor& w, bool training) override {
@@ -134,8 +130,7 @@ class Differentiable final : public train::Quantizer {
   };
 
   std::vector<float> first_points(const at::Tensor& w, const Buckets& buckets) const {
-    const int levels = 1 << context_.bits;
-    return quantiles_ ? quantile_points(w, buckets, levels) : uniform_points(levels);
+    return quantiles_ ? quantile_points(w, buckets, levels_) : uniform_points(levels_);
   }
 
   /// Trained state with its points sorted, or what `w` would be given.
@@ -150,7 +145,7 @@ class Differentiable final : public train::Quantizer {
       const std::int64_t wanted = bucket_groups(w.numel(), state.buckets.size);
       NNQ_CHECK(
           state.buckets.count() == wanted && high_.numel() == wanted &&
-              points.size() == std::size_t{1} << context_.bits,
+              points.size() == static_cast<std::size_t>(levels_),
           "the state has " + std::to_string(state.buckets.count()) + " buckets, the weight " + std::to_string(wanted),
           "node '" + context_.node.name + "'");
     } else {
@@ -173,7 +168,8 @@ class Differentiable final : public train::Quantizer {
   train::QuantizerContext context_;
   std::int64_t bucket_ = 256;
   bool quantiles_ = true;
-  at::Tensor points_;      // [2^bits], fractions of a bucket's range, in the order they were born in
+  int levels_ = 0;
+  at::Tensor points_;      // [levels], fractions of a bucket's range, in the order they were born in
   at::Tensor low_, high_;  // [buckets], value units
 };
 

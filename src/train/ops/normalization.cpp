@@ -34,19 +34,21 @@ at::Tensor normalize(const at::Tensor& x, const Args& args, double epsilon) {
   return out;
 }
 
-/// Training: batch statistics; the buffers move by 1 - momentum (ONNX's momentum is the share of the old value), the
-/// variance by its unbiased estimate, as everyone trains. Evaluation without gradients: the reference's bits.
+/// Training, or training_mode = 1: batch statistics; the buffers move by 1 - momentum (ONNX's momentum is the share of
+/// the old value), the variance by its unbiased estimate, as everyone trains. Evaluation without gradients: the
+/// reference's bits.
 Kernel batch_norm(const Build& build) {
   for (std::size_t i = 1; i < build.node.outputs.size(); ++i)
     if (!build.node.outputs[i].empty()) return {};
   const double epsilon = build.node.get_float("epsilon", 1e-5f);
   const double momentum = 1 - static_cast<double>(build.node.get_float("momentum", 0.9f));
+  const bool always = build.node.get_int("training_mode", 0) != 0;
   return one_output([=](const Args& args) {
     const at::Tensor& x = args[0];
+    const bool training = always || args.run.training;
     NNQ_CHECK(x.dim() >= 2, "BatchNormalization needs an input of rank 2 or more");
-    if (!args.run.training && !at::GradMode::is_enabled() && x.scalar_type() == at::kFloat)
-      return normalize(x, args, epsilon);
-    return at::batch_norm(x, args[1], args[2], args[3], args[4], args.run.training, momentum, epsilon, false);
+    if (!training && !at::GradMode::is_enabled() && x.scalar_type() == at::kFloat) return normalize(x, args, epsilon);
+    return at::batch_norm(x, args[1], args[2], args[3], args[4], training, momentum, epsilon, false);
   });
 }
 

@@ -82,10 +82,11 @@ Kernel affine(const Build& build) {
 /// Training: batch statistics (shift_batch_norm.h). Evaluation: y = AP2(gamma) * AP2(inverse_std) * (x - mean) + beta.
 Kernel shift_normalization(const Build& build) {
   const double epsilon = build.node.get_float("epsilon", 1e-5f), momentum = build.node.get_float("momentum", 0.875f);
+  const bool always = build.node.get_int("training_mode", 0) != 0;
   return one_output([=](const Args& args) {
     const at::Tensor& x = args[0];
     NNQ_CHECK(x.dim() >= 2, "ShiftBatchNormalization needs an input of rank 2 or more");
-    if (args.run.training) {
+    if (always || args.run.training) {
       at::Tensor mean = args.variable(3), inverse_std = args.variable(4);
       return shift_batch_norm(x, args[1], args[2], mean, inverse_std, epsilon, momentum);
     }
