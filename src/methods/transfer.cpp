@@ -29,6 +29,7 @@ train::QuantizerContext context_of(const TransferRequest& request) {
   context.node.name = "curve";
   for (const auto& [name, value] : request.parameters) context.node.attributes[name] = value;
   context.weight_shape = {1, kCount};
+  if (context.role == train::Role::activation) context.node.attributes["signed"] = std::int64_t{0};
   return context;
 }
 

@@ -6,6 +6,7 @@
 
 #include "nnq/error.h"
 #include "nnq/passes.h"
+#include "train/executor.h"
 #include "trainer_testing.h"
 
 namespace nnq::train {

@@ -64,8 +64,11 @@ class Methods final : public Verb {
     document["plot"] = plot_.string();
     document["levels"] = plot.levels;
     if (json) return done;
-    std::string levels;
-    for (const double level : plot.levels) levels += fmt::format("{}{:.6g}", levels.empty() ? "" : ", ", level);
+    std::string levels = plot.levels.size() > 32 ? fmt::format("{} of them", plot.levels.size()) : "";
+    for (const double level : plot.levels) {
+      if (plot.levels.size() > 32) break;
+      levels += fmt::format("{}{:.6g}", levels.empty() ? "" : ", ", level);
+    }
     fmt::print("{}: {}\n", plot_.string(), levels.empty() ? "no fixed levels" : "levels " + levels);
     return done;
   }
