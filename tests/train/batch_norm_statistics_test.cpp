@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include "nnq/error.h"
-#include "nnq/passes.h"
 #include "train/executor.h"
 #include "trainer_testing.h"
 
@@ -17,8 +16,9 @@ using namespace testing;
 class BatchNormStatistics : public TrainerTest {
  protected:
   static Graph network() {
-    return build_zoo("vgg_small",
-                     {{"width", "0.0625"}, {"depth", "1"}, {"size", "4"}, {"channels", "1"}, {"classes", "4"}});
+    return build_zoo(
+        "vgg_small",
+        {{"stage_channels", "4,6"}, {"depth", "1"}, {"fc", ""}, {"size", "4"}, {"channels", "1"}, {"classes", "4"}});
   }
   static const Node& first_norm(const Graph& graph) {
     for (const Node& node : graph.nodes)
@@ -93,7 +93,11 @@ TEST_F(BatchNormStatistics, ShiftNormalisationToo) {
 }
 
 TEST_F(BatchNormStatistics, WhatCannotBeMeasuredIsAnError) {
-  EXPECT_THROW(measured(fold_batch_norm(network()), train, 1, 10), Error);
+  EXPECT_THROW(
+      measured(
+          build_zoo("mlp", {{"size", "4"}, {"hidden", "8"}, {"classes", "4"}, {"norm", "no"}, {"last_norm", "no"}}),
+          train, 1, 10),
+      Error);
   EXPECT_THROW(measured(network(), train, 0, 10), Error);
   Samples none = train;
   none.images = Tensor(DType::u8, {0, 1, 4, 4});
