@@ -69,7 +69,7 @@ std::string follow(const Lowering& l, std::string value, Path& path) {
     }
     const auto made = l.index.producer.find(value);
     if (made == l.index.producer.end()) return "weights are float";
-    const Node& node = l.graph.nodes[made->second];
+    const Node& node = l.graph.nodes[static_cast<std::size_t>(made->second)];
     if (node.is("Transpose"))
       path.turned = !path.turned;
     else if (node.is("Affine", kNnqDomain) && path.affine == nullptr)

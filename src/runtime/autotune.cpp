@@ -69,7 +69,7 @@ class Loan {
 std::string cpu_model() {
 #if defined(__x86_64__)
   unsigned part[13] = {};
-  bool known = __get_cpuid_max(0x80000000U, nullptr) >= 0x80000004U;
+  bool known = static_cast<unsigned>(__get_cpuid_max(0x80000000U, nullptr)) >= 0x80000004U;
   for (unsigned i = 0; known && i < 3; ++i) {
     unsigned* p = part + 4 * i;
     known = __get_cpuid(0x80000002U + i, p, p + 1, p + 2, p + 3) != 0;

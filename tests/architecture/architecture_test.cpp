@@ -42,6 +42,7 @@ const std::map<std::string, std::string> header_room = {{"status.h", "core"},
                                                         {"report.h", "report"},
                                                         {"train_api.h", "quantize"},
                                                         {"robustness.h", "quantize"},
+                                                        {"transfer.h", "quantize"},
                                                         {"real_planes.h", "runtime"},
                                                         {"recurrent.h", "graph"},
                                                         {"text.h", "data"}};
