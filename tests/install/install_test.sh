@@ -24,7 +24,7 @@ strip -o static_run runtime_only/bin/nnq-run
 size=$(stat -c %s static_run)
 echo "nnq-run, static: $size bytes stripped"
 [ "$size" -le $((2 * 1024 * 1024)) ] || { echo "the static nnq-run is over 2 MiB"; exit 1; }
-ldd static_run 2>&1 | grep -q -e 'not a dynamic' -e 'statically linked' || { echo "nnq-run is not static"; exit 1; }
+{ ldd static_run 2>&1 || true; } | grep -q -e 'not a dynamic' -e 'statically linked' || { echo "nnq-run is not static"; exit 1; }
 cmake -S "$source/tests/install/consumer" -B consumer_runtime -DCMAKE_PREFIX_PATH="$work/runtime_prefix" >/dev/null
 cmake --build consumer_runtime --target with_runtime >/dev/null
 consumer_runtime/with_runtime
