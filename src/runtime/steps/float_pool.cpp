@@ -47,7 +47,7 @@ class FloatPool final : public PreparedStep {
 
   Status run(ThreadPool& pool) override {
     pool.parallel(parts_, [this](std::int64_t part) {
-      double* sums = reinterpret_cast<double*>(scratch) + part * w_.out;
+      double* sums = average_ ? reinterpret_cast<double*>(scratch) + part * w_.out : nullptr;
       for (std::int64_t p = planes_ * part / parts_; p < planes_ * (part + 1) / parts_; ++p) {
         const float* x = x_.as<float>() + p * h_.in * w_.in;
         float* y = y_.as<float>() + p * h_.out * w_.out;
@@ -71,7 +71,7 @@ class FloatPool final : public PreparedStep {
       for (std::int64_t kx = 0; kx < w_.kernel; ++kx) {
         std::int64_t from = 0, to = 0;
         w_.range(kx, from, to);
-        f(row + from * w_.stride + kx * w_.dilation - w_.pad, from, to - from);
+        f(row + (from * w_.stride + kx * w_.dilation - w_.pad), from, to - from);
       }
     }
   }
