@@ -53,7 +53,9 @@ void ThreadPool::run(std::int64_t parts, Body body, void* context) {
   context_ = context;
   parts_ = parts;
   done_.store(0);
-  remaining_.store(parts);  // from here on workers take parts
+  // From here on workers take parts. Exchanged, not stored: the load of sleepers_ must not pass it, and qemu lets a
+  // load pass an Arm store-release.
+  remaining_.exchange(parts);
   if (sleepers_.load() > 0) {
     {
       const std::lock_guard lock(mutex_);  // a worker about to sleep is asleep once this is held
@@ -64,7 +66,7 @@ void ThreadPool::run(std::int64_t parts, Body body, void* context) {
   for (int i = 0; i < spins_ && done_.load() != parts; ++i) pause();
   if (done_.load() == parts) return;
   std::unique_lock lock(mutex_);
-  waiting_.store(true);
+  waiting_.exchange(true);  // likewise before the load of done_
   finished_.wait(lock, [&] { return done_.load() == parts; });
   waiting_.store(false);
 }
