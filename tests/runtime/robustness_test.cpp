@@ -64,9 +64,17 @@ TEST(Robustness, OneAndPrimesAndNothing) {
 }
 
 TEST(Robustness, AnEmptyBatchOfEndlessImagesEndsAtOnce) {
-  // No element, so no memory stands behind the width: planning must not walk along it.
-  for (const auto& [weights, activations] : {std::pair{1, 1}, {4, 4}})
-    expect_interpreters_bits(images_program(3, 5, weights, activations), {Tensor(DType::f32, {0, 3, 2, 103079215120})});
+  // No element, so no memory stands behind the width: planning must not walk along it. One layer has a filter a
+  // channel.
+  for (const auto& [weights, activations] : {std::pair{1, 1}, {4, 4}}) {
+    Builder b(9);
+    std::string x = b.norm("bn0", b.conv("conv0", b.input("image", {1, 3, 3, 3}), 3, 6), 6);
+    x = b.norm("bn1", b.conv("depthwise", x, 6, 6, 3, true, 6), 6);
+    b.graph.outputs = {b.conv("conv1", x, 6, 1)};
+    b.graph.inputs[0].type.shape = {Dim("N"), Dim(3), Dim("H"), Dim("W")};
+    const Program program = lower(freeze(place_quantizers(b.graph, placement(weights, activations)), callbacks()));
+    expect_interpreters_bits(program, {Tensor(DType::f32, {0, 3, 2, 103079215120})});
+  }
 }
 
 TEST(Robustness, AHundredThousandChannels) {
