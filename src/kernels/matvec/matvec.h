@@ -69,6 +69,24 @@ struct MatvecPanels {
 /// to[i] = codes[i] - 128, zeros up to `padded`; returns the sum of the codes.
 std::int64_t matvec_inputs(const std::uint8_t* codes, std::int64_t count, std::int64_t padded, std::int8_t* to);
 
+/// f.template operator()<Bits>() for the width of a block: 1, 2, 3, 4, else 8. Rows pass a lambda of their own, so that
+/// nothing compiled for one instruction set serves another.
+template <class F>
+inline void with_bits(int bits, F&& f) {
+  switch (bits) {
+    case 1:
+      return f.template operator()<1>();
+    case 2:
+      return f.template operator()<2>();
+    case 3:
+      return f.template operator()<3>();
+    case 4:
+      return f.template operator()<4>();
+    default:
+      return f.template operator()<8>();
+  }
+}
+
 namespace portable {
 void matvec(const MatvecCall& call) noexcept;
 }

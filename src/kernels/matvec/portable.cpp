@@ -44,18 +44,7 @@ void all(const MatvecCall& call) {
 }  // namespace
 
 void matvec(const MatvecCall& call) noexcept {
-  switch (call.bits) {
-    case 1:
-      return all<1>(call);
-    case 2:
-      return all<2>(call);
-    case 3:
-      return all<3>(call);
-    case 4:
-      return all<4>(call);
-    default:
-      return all<8>(call);
-  }
+  with_bits(call.bits, [&call]<int Bits>() { all<Bits>(call); });
 }
 
 }  // namespace nnq::portable
