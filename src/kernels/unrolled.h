@@ -4,6 +4,13 @@
 
 #include <utility>
 
+/// In front of a loop: the same by order. For bodies that are too long to be inlined as many times.
+#if defined(__clang__)
+#define NNQ_UNROLL _Pragma("unroll")
+#else
+#define NNQ_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 namespace nnq {
 
 /// f(0), f(1), ... f(Count - 1).

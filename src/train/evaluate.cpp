@@ -2,7 +2,9 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
+#include <string>
 
 #include "core/progress.h"
 #include "core/random.h"
@@ -21,6 +23,27 @@ constexpr std::int64_t kCalibrationBatch = 100;
 
 std::int64_t count_of(const Samples& samples) { return samples.images.defined() ? samples.images.shape()[0] : 0; }
 
+/// Its nodes normalise by the batch and leave the running statistics alone.
+Graph normalising_by_batch(Graph graph) {
+  for (Node& node : graph.nodes) {
+    if (!node.is("BatchNormalization") && !node.is("ShiftBatchNormalization", kNnqDomain)) continue;
+    node.attributes["training_mode"] = std::int64_t{1};
+    node.attributes["momentum"] = 1.0F;
+  }
+  return graph;
+}
+
+/// `to` with the batch normalisation nodes of `from`, which has the same nodes.
+Graph with_batch_norm_of(const Graph& from, Graph to) {
+  std::map<std::string, const Node*> nodes;
+  for (const Node& node : from.nodes) nodes[node.name] = &node;
+  for (Node& node : to.nodes) {
+    if (node.is("BatchNormalization") || node.is("ShiftBatchNormalization", kNnqDomain))
+      node.attributes = nodes.at(node.name)->attributes;
+  }
+  return to;
+}
+
 }  // namespace
 
 Graph calibrate_graph(const Graph& graph, const Samples& samples, const Preprocessing& preprocessing,
@@ -34,8 +57,13 @@ Graph calibrate_graph(const Graph& graph, const Samples& samples, const Preproce
     batches.push_back(to_torch(preprocessing.apply(samples, std::span(chosen).subspan(begin, size))));
   }
   Executor executor(graph, {.seed = seed});
-  executor.calibrate(batches);
-  return executor.graph();
+  if (executor.keeps_magnitude()) {
+    executor.calibrate(batches);
+    return executor.graph();
+  }
+  Executor by_batch(normalising_by_batch(graph), {.seed = seed});
+  by_batch.calibrate(batches);
+  return with_batch_norm_of(graph, by_batch.graph());
 }
 
 Graph freeze_graph(const Graph& graph, std::uint64_t seed) {

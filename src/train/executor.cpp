@@ -109,8 +109,8 @@ void Executor::State::run(bool training, const Observer& observe, bool bypass,
       if (const auto slot = plan->slot_of.find(input.name); slot != plan->slot_of.end())
         observe(input.name, *slot->second);
   for (Step& next : plan->steps) {
-    if (next.quantizer != nullptr && bypass) {
-      on_quantizer(next);
+    if (next.quantizer != nullptr && bypass) on_quantizer(next);
+    if (next.quantizer != nullptr && bypass && next.quantizer->keeps_magnitude()) {
       *next.out[0] = *next.in[0];
     } else if (next.absorbed && quiet) {
       *next.out[0] = *next.in[0];
@@ -214,6 +214,12 @@ void Executor::calibrate(const std::vector<at::Tensor>& batches) {
   }
   for (PlacedQuantizer& placed : state.plan->quantizers) placed.quantizer->finish_calibration();
   state.mark_trainable();
+}
+
+bool Executor::keeps_magnitude() const {
+  const auto& placed = state_->plan->quantizers;
+  return std::all_of(placed.begin(), placed.end(),
+                     [](const PlacedQuantizer& each) { return each.quantizer->keeps_magnitude(); });
 }
 
 std::string Executor::input_name() const {

@@ -58,8 +58,10 @@ class Executor {
   /// Whether there is such a quantizer.
   bool stochastic() const;
   /// Runs batches through the graph and calibrates every quantizer that has data-dependent state (weights directly,
-  /// activations in graph order in one pass each batch, quantizers disabled while observing).
+  /// activations in graph order in one pass each batch; while observing, quantizers that keep magnitudes are disabled).
   void calibrate(const std::vector<at::Tensor>& batches);
+  /// Whether all quantizers do (Quantizer::keeps_magnitude).
+  bool keeps_magnitude() const;
 
   /// The graph with current parameter and state values (for checkpoints).
   Graph graph() const;

@@ -72,6 +72,9 @@ class Quantizer {
   /// Activations only: true when forward(x) == forward(relu(x)) with a zero gradient for x < 0, so that the executor
   /// may leave out a Relu whose only readers are such quantizers.
   virtual bool absorbs_relu() const { return false; }
+  /// False where values of another size come out (signs alone): the network without this quantizer says nothing about
+  /// the values behind it, and running statistics of batch normalisation nothing until it has seen the quantized one.
+  virtual bool keeps_magnitude() const { return true; }
   /// Step counter of the run, for reproducible stochastic rounding; set by the trainer before each forward.
   void set_step(std::int64_t step) { step_ = step; }
   /// Share of the training stage that is done, 0 to 1, for schedules of a method's own; set by the trainer.

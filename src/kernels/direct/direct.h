@@ -4,6 +4,9 @@
 // the same for all rows. All kernels give the same sums, bit for bit, where their conditions hold:
 //
 //   int8    units of 4 bytes, weights panel[k][16][4] int8. Any codes.
+//   wide    units of 4 bytes = two 16-bit codes 0 .. 255, weights panel[k][16][2] int8: faster where 16-bit products
+//   are
+//           the widest.
 //   narrow  the same; pairs of products meet in 16 bits, and `narrow_steps` units are summed there before they are
 //           widened. The caller has proven from the weights that neither can leave 16 bits.
 //   binary  units of 4 bytes = 32 sign bits, weights panel[k][16] words: sums = start - 2 * mismatches.
@@ -50,6 +53,8 @@ using DirectKernel = void (*)(const DirectCall& call) noexcept;
 /// Packs two bits, (code >> shift) & 3, of each of `count` bytes, four to a byte, the first in the lowest bits; zeros
 /// up to a multiple of 8 codes.
 using PackCodes = void (*)(const std::uint8_t* codes, std::uint8_t* packed, std::int64_t count, int shift) noexcept;
+/// Bytes to 16-bit codes of the same value, low byte first.
+using WidenCodes = void (*)(const std::uint8_t* codes, std::uint8_t* wide, std::int64_t count) noexcept;
 
 /// One instruction set's kernels. A null kernel: there is none that beats the others of its row.
 struct DirectKernels {
@@ -63,6 +68,9 @@ struct DirectKernels {
   const char* lookup_name;
   DirectKernel lookup;
   PackCodes pack;
+  const char* wide_name;
+  DirectKernel wide;
+  WidenCodes widen;    // where there is `wide`
   bool lookup_binary;  // binary layers are faster by lookup than by the binary kernel
 };
 
@@ -82,9 +90,11 @@ void pack_codes(const std::uint8_t* codes, std::uint8_t* packed, std::int64_t co
 #if defined(__x86_64__)
 namespace avx2 {
 void direct_int8(const DirectCall& call) noexcept;
+void direct_wide(const DirectCall& call) noexcept;
 void direct_narrow(const DirectCall& call) noexcept;
 void direct_lookup(const DirectCall& call) noexcept;
 void pack_codes(const std::uint8_t* codes, std::uint8_t* packed, std::int64_t count, int shift) noexcept;
+void widen_codes(const std::uint8_t* codes, std::uint8_t* wide, std::int64_t count) noexcept;
 }  // namespace avx2
 namespace avx512 {
 void direct_int8(const DirectCall& call) noexcept;

@@ -1,18 +1,48 @@
-// AVX2 rows. int8: 16-bit multiply-add on widened values, good for any codes. narrow: vpmaddubsw, twice as fast, where
-// the caller has proven that nothing leaves 16 bits. lookup: vpshufb with a table chosen by the activations and the
-// weights as indices. Tiles of rows x 16 (32, 64) channels. The innermost operations are assembly: from intrinsics g++
-// hoists the broadcasts of all rows above the products and spills half of the accumulators (twice the time).
+// AVX2 rows. wide: 16-bit multiply-add of codes that were widened once with weights that are widened on the way, for
+// any codes. narrow: vpmaddubsw, where the caller has proven that nothing leaves 16 bits; the more units may meet
+// there, the fewer are widened. int8: the wide product of bytes as they lie. Tiles of rows x 16 channels. The innermost
+// operations are assembly: from intrinsics g++ hoists the broadcasts of all rows above the products and spills half of
+// the accumulators (twice the time). Figures and instruction counts: docs/kernels.md.
 #include <immintrin.h>
 
 #include <algorithm>
 
 #include "kernels/direct/direct.h"
+#include "kernels/unrolled.h"
 
 namespace nnq::avx2 {
 namespace {
 
 inline __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 inline void store(void* p, __m256i v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
+inline const std::uint8_t (&four(const std::uint8_t* a))[4] { return *reinterpret_cast<const std::uint8_t(*)[4]>(a); }
+
+/// A tile's sums in registers, from the rows' starts to memory.
+template <int Rows>
+struct Tile {
+  const std::uint8_t* a[Rows];
+  __m256i sum[Rows][2];
+
+  Tile(const DirectRow* row, std::int64_t column) {
+    NNQ_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+      a[r] = row[r].data;
+      NNQ_UNROLL
+      for (int h = 0; h < 2; ++h) {
+        sum[r][h] = load(row[r].start + column + h * 8);
+      }
+    }
+  }
+  void write(std::int32_t* sums, std::int64_t stride) const {
+    NNQ_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+      NNQ_UNROLL
+      for (int h = 0; h < 2; ++h) {
+        store(sums + r * stride + h * 8, sum[r][h]);
+      }
+    }
+  }
+};
 
 /// s[h] += the four products of each channel, in 32 bits. even, odd: weights 0, 2 and 1, 3 of a channel in 16 bits.
 inline void add_wide(const std::uint8_t* a, __m256i even0, __m256i odd0, __m256i even1, __m256i odd1, __m256i low_bytes,
@@ -31,30 +61,119 @@ inline void add_wide(const std::uint8_t* a, __m256i even0, __m256i odd0, __m256i
       "vpmaddwd %[o1], %[y], %[y]\n\t"
       "vpaddd %[y], %[s1], %[s1]"
       : [s0] "+x"(s0), [s1] "+x"(s1), [x] "=&x"(x), [y] "=&x"(y), [t] "=&x"(t)
-      : [a] "m"(*reinterpret_cast<const std::uint8_t(*)[4]>(a)), [m] "xm"(low_bytes), [e0] "x"(even0), [o0] "x"(odd0),
-        [e1] "x"(even1), [o1] "x"(odd1));
+      : [a] "m"(four(a)), [m] "xm"(low_bytes), [e0] "x"(even0), [o0] "x"(odd0), [e1] "x"(even1), [o1] "x"(odd1));
 }
 
 template <int Rows>
 inline void int8_tile(const DirectCall& call, const DirectRow* row, const std::uint8_t* panel, std::int64_t column,
                       std::int32_t* sums) {
   const __m256i low_bytes = _mm256_set1_epi16(255);
-  const std::uint8_t* a[Rows];
-  __m256i sum[Rows][2];
-  for (int r = 0; r < Rows; ++r) {
-    a[r] = row[r].data;
-    for (int h = 0; h < 2; ++h) sum[r][h] = load(row[r].start + column + h * 8);
-  }
+  Tile<Rows> tile(row, column);
   for (std::int64_t k = 0; k < call.steps; ++k, panel += 64) {
     const std::int64_t offset = call.offsets[k];
     const __m256i w0 = load(panel), w1 = load(panel + 32);
     const __m256i even0 = _mm256_srai_epi16(_mm256_slli_epi16(w0, 8), 8), odd0 = _mm256_srai_epi16(w0, 8),
                   even1 = _mm256_srai_epi16(_mm256_slli_epi16(w1, 8), 8), odd1 = _mm256_srai_epi16(w1, 8);
-    for (int r = 0; r < Rows; ++r) add_wide(a[r] + offset, even0, odd0, even1, odd1, low_bytes, sum[r][0], sum[r][1]);
+    NNQ_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+      add_wide(tile.a[r] + offset, even0, odd0, even1, odd1, low_bytes, tile.sum[r][0], tile.sum[r][1]);
+    }
   }
-  for (int r = 0; r < Rows; ++r) {
-    for (int h = 0; h < 2; ++h) store(sums + r * call.stride + h * 8, sum[r][h]);
+  tile.write(sums, call.stride);
+}
+
+/// s[h] += the two products of each channel: two codes and two weights of 16 bits.
+inline void add_wide_pair(const std::uint8_t* a, __m256i w0, __m256i w1, __m256i& s0, __m256i& s1) {
+  __m256i x, t;
+  asm volatile(
+      "vpbroadcastd %[a], %[x]\n\t"
+      "vpmaddwd %[w0], %[x], %[t]\n\t"
+      "vpmaddwd %[w1], %[x], %[x]\n\t"
+      "vpaddd %[t], %[s0], %[s0]\n\t"
+      "vpaddd %[x], %[s1], %[s1]"
+      : [s0] "+x"(s0), [s1] "+x"(s1), [x] "=&x"(x), [t] "=&x"(t)
+      : [a] "m"(four(a)), [w0] "x"(w0), [w1] "x"(w1));
+}
+
+template <int Rows>
+inline void wide_tile(const DirectCall& call, const DirectRow* row, const std::uint8_t* panel, std::int64_t column,
+                      std::int32_t* sums) {
+  Tile<Rows> tile(row, column);
+  for (std::int64_t k = 0; k < call.steps; ++k, panel += 32) {
+    const std::int64_t offset = call.offsets[k];
+    const __m256i w0 = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(panel))),
+                  w1 = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(panel + 16)));
+    NNQ_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+      add_wide_pair(tile.a[r] + offset, w0, w1, tile.sum[r][0], tile.sum[r][1]);
+    }
   }
+  tile.write(sums, call.stride);
+}
+
+/// s[h] += the four products of each channel; each pair fits 16 bits.
+inline void add_pairs(const std::uint8_t* a, __m256i w0, __m256i w1, __m256i ones, __m256i& s0, __m256i& s1) {
+  __m256i x, t;
+  asm volatile(
+      "vpbroadcastd %[a], %[x]\n\t"
+      "vpmaddubsw %[w0], %[x], %[t]\n\t"
+      "vpmaddubsw %[w1], %[x], %[x]\n\t"
+      "vpmaddwd %[o], %[t], %[t]\n\t"
+      "vpmaddwd %[o], %[x], %[x]\n\t"
+      "vpaddd %[t], %[s0], %[s0]\n\t"
+      "vpaddd %[x], %[s1], %[s1]"
+      : [s0] "+x"(s0), [s1] "+x"(s1), [x] "=&x"(x), [t] "=&x"(t)
+      : [a] "m"(four(a)), [w0] "x"(w0), [w1] "x"(w1), [o] "x"(ones));
+}
+
+/// The same of two units, whose pairs fit 16 bits together. The second one's weights come from memory: registers are
+/// out.
+inline void add_two(const std::uint8_t* a, const std::uint8_t* b, __m256i w0, __m256i w1, const std::uint8_t* next,
+                    __m256i ones, __m256i& s0, __m256i& s1) {
+  __m256i x, y, t, u;
+  asm volatile(
+      "vpbroadcastd %[a], %[x]\n\t"
+      "vpmaddubsw %[w0], %[x], %[t]\n\t"
+      "vpmaddubsw %[w1], %[x], %[x]\n\t"
+      "vpbroadcastd %[b], %[y]\n\t"
+      "vpmaddubsw %[v0], %[y], %[u]\n\t"
+      "vpmaddubsw %[v1], %[y], %[y]\n\t"
+      "vpaddw %[u], %[t], %[t]\n\t"
+      "vpaddw %[y], %[x], %[x]\n\t"
+      "vpmaddwd %[o], %[t], %[t]\n\t"
+      "vpmaddwd %[o], %[x], %[x]\n\t"
+      "vpaddd %[t], %[s0], %[s0]\n\t"
+      "vpaddd %[x], %[s1], %[s1]"
+      : [s0] "+x"(s0), [s1] "+x"(s1), [x] "=&x"(x), [y] "=&x"(y), [t] "=&x"(t), [u] "=&x"(u)
+      : [a] "m"(four(a)), [b] "m"(four(b)), [w0] "x"(w0), [w1] "x"(w1), [o] "x"(ones),
+        [v0] "m"(*reinterpret_cast<const std::uint8_t(*)[32]>(next)),
+        [v1] "m"(*reinterpret_cast<const std::uint8_t(*)[32]>(next + 32)));
+}
+
+/// Narrow for one unit (Two false) or two units before they are widened, in registers.
+template <int Rows, bool Two>
+inline void pairs_tile(const DirectCall& call, const DirectRow* row, const std::uint8_t* panel, std::int64_t column,
+                       std::int32_t* sums) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  Tile<Rows> tile(row, column);
+  const std::int64_t *offset = call.offsets, *const end = offset + call.steps;
+  if constexpr (Two) {
+    for (; offset + 1 < end; offset += 2, panel += 128) {
+      const __m256i w0 = load(panel), w1 = load(panel + 32);
+      NNQ_UNROLL
+      for (int r = 0; r < Rows; ++r) {
+        add_two(tile.a[r] + offset[0], tile.a[r] + offset[1], w0, w1, panel + 64, ones, tile.sum[r][0], tile.sum[r][1]);
+      }
+    }
+  }
+  for (; offset < end; ++offset, panel += 64) {
+    const __m256i w0 = load(panel), w1 = load(panel + 32);
+    NNQ_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+      add_pairs(tile.a[r] + *offset, w0, w1, ones, tile.sum[r][0], tile.sum[r][1]);
+    }
+  }
+  tile.write(sums, call.stride);
 }
 
 /// s[h] += pairs of products, in 16 bits.
@@ -67,7 +186,7 @@ inline void add_narrow(const std::uint8_t* a, __m256i w0, __m256i w1, __m256i& s
       "vpaddw %[t], %[s0], %[s0]\n\t"
       "vpaddw %[x], %[s1], %[s1]"
       : [s0] "+x"(s0), [s1] "+x"(s1), [x] "=&x"(x), [t] "=&x"(t)
-      : [a] "m"(*reinterpret_cast<const std::uint8_t(*)[4]>(a)), [w0] "x"(w0), [w1] "x"(w1));
+      : [a] "m"(four(a)), [w0] "x"(w0), [w1] "x"(w1));
 }
 
 template <int Rows>
@@ -75,192 +194,90 @@ inline void narrow_tile(const DirectCall& call, const DirectRow* row, const std:
                         std::int32_t* sums) {
   const std::uint8_t* a[Rows];
   alignas(32) std::int32_t wide[Rows][16];
+  NNQ_UNROLL
   for (int r = 0; r < Rows; ++r) {
     a[r] = row[r].data;
-    for (int h = 0; h < 2; ++h) store(wide[r] + h * 8, load(row[r].start + column + h * 8));
+    NNQ_UNROLL
+    for (int h = 0; h < 2; ++h) {
+      store(wide[r] + h * 8, load(row[r].start + column + h * 8));
+    }
   }
   const std::int64_t* offset = call.offsets;
   for (std::int64_t k = 0; k < call.steps;) {
     const std::int64_t* const end = offset + std::min(call.narrow_steps, call.steps - k);
     k += call.narrow_steps;
     __m256i sum[Rows][2];
-    for (int r = 0; r < Rows; ++r) sum[r][0] = sum[r][1] = _mm256_setzero_si256();
+    NNQ_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+      sum[r][0] = sum[r][1] = _mm256_setzero_si256();
+    }
     do {
       const __m256i w0 = load(panel), w1 = load(panel + 32);
-      for (int r = 0; r < Rows; ++r) add_narrow(a[r] + *offset, w0, w1, sum[r][0], sum[r][1]);
+      NNQ_UNROLL
+      for (int r = 0; r < Rows; ++r) {
+        add_narrow(a[r] + *offset, w0, w1, sum[r][0], sum[r][1]);
+      }
       panel += 64;
     } while (++offset != end);
+    NNQ_UNROLL
     for (int r = 0; r < Rows; ++r) {
-      for (int h = 0; h < 2; ++h)
+      NNQ_UNROLL
+      for (int h = 0; h < 2; ++h) {
         store(wide[r] + h * 8,
               _mm256_add_epi32(load(wide[r] + h * 8), _mm256_madd_epi16(sum[r][h], _mm256_set1_epi16(1))));
+      }
     }
   }
+  NNQ_UNROLL
   for (int r = 0; r < Rows; ++r) {
-    for (int h = 0; h < 2; ++h) store(sums + r * call.stride + h * 8, load(wide[r] + h * 8));
-  }
-}
-
-/// s[p] += entries of one table, in bytes.
-inline void add_lookup(const std::uint8_t* table, __m256i w0, __m256i w1, __m256i& s0, __m256i& s1) {
-  __m256i x, t;
-  asm volatile(
-      "vbroadcasti128 %[a], %[x]\n\t"
-      "vpshufb %[w0], %[x], %[t]\n\t"
-      "vpshufb %[w1], %[x], %[x]\n\t"
-      "vpaddb %[t], %[s0], %[s0]\n\t"
-      "vpaddb %[x], %[s1], %[s1]"
-      : [s0] "+x"(s0), [s1] "+x"(s1), [x] "=&x"(x), [t] "=&x"(t)
-      : [a] "m"(*reinterpret_cast<const std::uint8_t(*)[16]>(table)), [w0] "x"(w0), [w1] "x"(w1));
-}
-inline void add_lookup(const std::uint8_t* table, __m256i w0, __m256i& s0) {
-  __m256i x;
-  asm volatile(
-      "vbroadcasti128 %[a], %[x]\n\t"
-      "vpshufb %[w0], %[x], %[x]\n\t"
-      "vpaddb %[x], %[s0], %[s0]"
-      : [s0] "+x"(s0), [x] "=&x"(x)
-      : [a] "m"(*reinterpret_cast<const std::uint8_t(*)[16]>(table)), [w0] "x"(w0));
-}
-
-/// Sums of bytes in 16 bits: `all` = even column + 256 * odd column modulo 2^16, `odd` = odd column.
-struct alignas(32) Words {
-  __m256i all, odd;
-};
-
-/// Start plus the 32 columns' sums, in order, to memory.
-inline void store_columns(const Words& words, const std::int32_t* start, int shift, std::int32_t* sums) {
-  const __m256i even = _mm256_sub_epi16(words.all, _mm256_slli_epi16(words.odd, 8));
-  const __m128i count = _mm_cvtsi32_si128(shift);
-  const __m256i low = _mm256_unpacklo_epi16(even, words.odd),  // columns 0..7 | 16..23
-      high = _mm256_unpackhi_epi16(even, words.odd);           // columns 8..15 | 24..31
-  const __m128i parts[4] = {_mm256_castsi256_si128(low), _mm256_castsi256_si128(high), _mm256_extracti128_si256(low, 1),
-                            _mm256_extracti128_si256(high, 1)};
-  for (int i = 0; i < 4; ++i)
-    store(sums + i * 8,
-          _mm256_add_epi32(load(start + i * 8), _mm256_sll_epi32(_mm256_cvtepu16_epi32(parts[i]), count)));
-}
-
-template <int Rows, int Panels, int Lookups>
-inline void lookup_tile(const DirectCall& call, const DirectRow* row, const std::uint8_t* panel, std::int64_t column,
-                        std::int32_t* sums) {
-  constexpr std::int64_t unit = 2 * Lookups * lookup_panel;
-  const LookupTables& lookup = *call.lookup;
-  const std::uint8_t* const tables = lookup.tables;
-  const std::int64_t next_panel = call.steps * unit;
-  const std::uint8_t* a[Rows];
-  for (int r = 0; r < Rows; ++r) a[r] = row[r].data;
-  const std::int64_t* offset = call.offsets;
-  bool first = true;
-  for (std::int64_t k = 0; k < call.steps || first; first = false) {
-    Words words[Rows][Panels];
-    for (int r = 0; r < Rows; ++r) {
-      for (int p = 0; p < Panels; ++p) words[r][p] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-    }
-    for (const std::int64_t stop = std::min(call.steps, k + lookup.word_units); k < stop;) {
-      const std::int64_t n = std::min(lookup.byte_units, stop - k);
-      const std::int64_t* const end = offset + n;
-      k += n;
-      __m256i bytes[Rows][Panels];
-      for (int r = 0; r < Rows; ++r) {
-        for (int p = 0; p < Panels; ++p) bytes[r][p] = _mm256_setzero_si256();
-      }
-      do {
-        for (int b = 0; b < 2; ++b) {
-          for (int l = 0; l < Lookups; ++l, panel += lookup_panel) {
-            __m256i w[Panels];
-            for (int p = 0; p < Panels; ++p) w[p] = load(panel + p * next_panel);
-            for (int r = 0; r < Rows; ++r) {
-              const std::uint8_t* table =
-                  tables + static_cast<std::size_t>(a[r][*offset + b]) * (16 * Lookups) + l * 16;
-              if constexpr (Panels == 2)
-                add_lookup(table, w[0], w[1], bytes[r][0], bytes[r][1]);
-              else
-                add_lookup(table, w[0], bytes[r][0]);
-            }
-          }
-        }
-      } while (++offset != end);
-      for (int r = 0; r < Rows; ++r) {
-        for (int p = 0; p < Panels; ++p) {
-          words[r][p].all = _mm256_add_epi16(words[r][p].all, bytes[r][p]);
-          words[r][p].odd = _mm256_add_epi16(words[r][p].odd, _mm256_srli_epi16(bytes[r][p], 8));
-        }
-      }
-    }
-    for (int r = 0; r < Rows; ++r) {
-      for (int p = 0; p < Panels; ++p) {
-        std::int32_t* to = sums + r * call.stride + p * lookup_panel;
-        store_columns(words[r][p], first ? row[r].start + column + p * lookup_panel : to, lookup.shift, to);
-      }
+    NNQ_UNROLL
+    for (int h = 0; h < 2; ++h) {
+      store(sums + r * call.stride + h * 8, load(wide[r] + h * 8));
     }
   }
 }
 
-template <int Panels, int Lookups>
-void lookup_panels(const DirectCall& call, const std::uint8_t* panel, std::int64_t column) {
-  std::int64_t r = 0;
-  for (; r + 4 <= call.row_count; r += 4)
-    lookup_tile<4, Panels, Lookups>(call, call.rows + r, panel, column, call.sums + r * call.stride + column);
-  for (; r < call.row_count; ++r)
-    lookup_tile<1, Panels, Lookups>(call, call.rows + r, panel, column, call.sums + r * call.stride + column);
-}
-
-template <int Lookups>
-void lookup(const DirectCall& call) {
-  constexpr std::int64_t unit = 2 * Lookups * lookup_panel;
-  std::int64_t p = 0;
-  for (; p + 2 <= call.panel_count; p += 2)
-    lookup_panels<2, Lookups>(call, call.panels + p * call.steps * unit, p * lookup_panel);
-  if (p < call.panel_count) lookup_panels<1, Lookups>(call, call.panels + p * call.steps * unit, p * lookup_panel);
+/// Calls tiles<Rows>(call, rows, panel, column, sums) for tiles of Many rows and the rest, over all panels of `unit`
+/// bytes a step.
+template <int Many, class Tiles>
+inline void each_tile(const DirectCall& call, std::int64_t unit, Tiles&& tiles) {
+  for (std::int64_t p = 0; p < call.panel_count; ++p) {
+    const std::uint8_t* panel = call.panels + p * call.steps * unit;
+    std::int32_t* sums = call.sums + p * direct_panel;
+    std::int64_t r = 0;
+    for (; r + Many <= call.row_count; r += Many)
+      tiles.template operator()<Many>(call, call.rows + r, panel, p * direct_panel, sums + r * call.stride);
+    for (; r + 2 <= call.row_count; r += 2)
+      tiles.template operator()<2>(call, call.rows + r, panel, p * direct_panel, sums + r * call.stride);
+    for (; r < call.row_count; ++r)
+      tiles.template operator()<1>(call, call.rows + r, panel, p * direct_panel, sums + r * call.stride);
+  }
 }
 
 }  // namespace
 
 void direct_int8(const DirectCall& call) noexcept {
-  for (std::int64_t p = 0; p < call.panel_count; ++p) {
-    const std::uint8_t* panel = call.panels + p * call.steps * 64;
-    std::int32_t* sums = call.sums + p * 16;
-    std::int64_t r = 0;
-    for (; r + 4 <= call.row_count; r += 4) int8_tile<4>(call, call.rows + r, panel, p * 16, sums + r * call.stride);
-    for (; r < call.row_count; ++r) int8_tile<1>(call, call.rows + r, panel, p * 16, sums + r * call.stride);
-  }
+  each_tile<4>(call, 64, []<int Rows>(auto&&... arguments) { int8_tile<Rows>(arguments...); });
+}
+
+void direct_wide(const DirectCall& call) noexcept {
+  each_tile<6>(call, 32, []<int Rows>(auto&&... arguments) { wide_tile<Rows>(arguments...); });
 }
 
 void direct_narrow(const DirectCall& call) noexcept {
-  for (std::int64_t p = 0; p < call.panel_count; ++p) {
-    const std::uint8_t* panel = call.panels + p * call.steps * 64;
-    std::int32_t* sums = call.sums + p * 16;
-    std::int64_t r = 0;
-    for (; r + 6 <= call.row_count; r += 6) narrow_tile<6>(call, call.rows + r, panel, p * 16, sums + r * call.stride);
-    for (; r + 2 <= call.row_count; r += 2) narrow_tile<2>(call, call.rows + r, panel, p * 16, sums + r * call.stride);
-    for (; r < call.row_count; ++r) narrow_tile<1>(call, call.rows + r, panel, p * 16, sums + r * call.stride);
-  }
-}
-
-void direct_lookup(const DirectCall& call) noexcept {
-  if (call.lookup->lookups == 1)
-    lookup<1>(call);
+  if (call.narrow_steps == 1)
+    each_tile<6>(call, 64, []<int Rows>(auto&&... arguments) { pairs_tile<Rows, false>(arguments...); });
+  else if (call.narrow_steps < 4)
+    each_tile<4>(call, 64, []<int Rows>(auto&&... arguments) { pairs_tile<Rows, true>(arguments...); });
   else
-    lookup<2>(call);
+    each_tile<6>(call, 64, []<int Rows>(auto&&... arguments) { narrow_tile<Rows>(arguments...); });
 }
 
-void pack_codes(const std::uint8_t* codes, std::uint8_t* packed, std::int64_t count, int shift) noexcept {
+void widen_codes(const std::uint8_t* codes, std::uint8_t* wide, std::int64_t count) noexcept {
   std::int64_t i = 0;
-  for (; i + 32 <= count; i += 32, packed += 8) {
-    const __m256i pairs = _mm256_maddubs_epi16(
-        _mm256_and_si256(_mm256_srl_epi16(load(codes + i), _mm_cvtsi32_si128(shift)), _mm256_set1_epi8(3)),
-        _mm256_set1_epi16(0x0401));
-    const __m256i bytes = _mm256_madd_epi16(pairs, _mm256_set1_epi32(0x00100001));
-    const __m256i packs =
-        _mm256_shuffle_epi8(bytes, _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4,
-                                                    8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1));
-    const std::uint64_t low = static_cast<std::uint32_t>(_mm256_extract_epi32(packs, 0)),
-                        high = static_cast<std::uint32_t>(_mm256_extract_epi32(packs, 4));
-    const std::uint64_t both = low | high << 32;
-    __builtin_memcpy(packed, &both, 8);
-  }
-  if (i < count) portable::pack_codes(codes + i, packed, count - i, shift);
+  for (; i + 16 <= count; i += 16)
+    store(wide + 2 * i, _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + i))));
+  for (; i < count; ++i) wide[2 * i] = codes[i], wide[2 * i + 1] = 0;
 }
 
 }  // namespace nnq::avx2

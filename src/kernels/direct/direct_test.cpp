@@ -112,6 +112,49 @@ TEST(Direct, Int8) {
   }
 }
 
+TEST(Direct, Wide) {
+  for (const DirectKernels& kernels : rows_of(direct_table)) {
+    if (kernels.wide == nullptr) continue;
+    Random random(1);
+    each_size([&](std::int64_t rows, std::int64_t steps, std::int64_t panels) {
+      for (const int extreme : {0, 1, 2}) {
+        Product s(rows, steps, panels, 16, 4, 32, random);
+        for (DirectRow& row : s.list) row.data = s.data.data() + (row.data - s.data.data()) / 2 * 2;
+        for (std::int64_t i = 0; i < s.data.size(); ++i) {
+          if (extreme != 0 || i % 2 != 0) s.data[i] = i % 2 != 0 ? 0 : 255;
+        }
+        for (std::int64_t i = 0; extreme != 0 && i < s.weights.size(); ++i) s.weights[i] = extreme == 1 ? 0x80 : 0x7f;
+        kernels.wide(s.call);
+        s.expect(kernels.wide_name, [&](const std::uint8_t* row, std::int64_t o) {
+          std::int32_t sum = 0;
+          for (std::int64_t k = 0; k < steps; ++k) {
+            for (std::int64_t i = 0; i < 2; ++i)
+              sum += row[s.offsets[sz(k)] + 2 * i] *
+                     static_cast<std::int8_t>(s.weights[((o / 16 * steps + k) * 16 + o % 16) * 2 + i]);
+          }
+          return sum;
+        });
+        if (::testing::Test::HasFatalFailure()) return;
+      }
+    });
+  }
+}
+
+TEST(Direct, CodesAreWidenedInPlaceAndNotBeyond) {
+  for (const DirectKernels& kernels : rows_of(direct_table)) {
+    if (kernels.widen == nullptr) continue;
+    for (const std::int64_t count : {0, 1, 15, 16, 17, 31, 32, 100}) {
+      Guarded<std::uint8_t> codes(count), wide(2 * count);
+      for (std::int64_t i = 0; i < count; ++i) codes[i] = static_cast<std::uint8_t>(255 - i);
+      kernels.widen(codes.data(), wide.data(), count);
+      for (std::int64_t i = 0; i < count; ++i) {
+        ASSERT_EQ(wide[2 * i], codes[i]);
+        ASSERT_EQ(wide[2 * i + 1], 0);
+      }
+    }
+  }
+}
+
 /// Codes 0 .. largest and weights low .. high; with the proven number of steps nothing may differ, even at the
 /// extremes.
 void check_narrow(const DirectKernels& kernels, std::int64_t rows, std::int64_t steps, std::int64_t panels, int largest,
@@ -138,7 +181,10 @@ TEST(Direct, NarrowKeepsEverySumItWasProvenFor) {
       for (const int fill : {0, 1, 2}) {
         check_narrow(kernels, rows, steps, panels, 15, -8, 7, fill, random);
         if (::testing::Test::HasFatalFailure()) return;
-        check_narrow(kernels, rows, steps, panels, 255, -64, 64, fill, random);  // one pair fills 16 bits
+        // One pair fills 16 bits; two pairs do.
+        check_narrow(kernels, rows, steps, panels, 255, -64, 64, fill, random);
+        if (::testing::Test::HasFatalFailure()) return;
+        check_narrow(kernels, rows, steps, panels, 255, -32, 31, fill, random);
         if (::testing::Test::HasFatalFailure()) return;
       }
     });

@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #include "kernels/gemm/gemm.h"
+#include "kernels/unrolled.h"
 
 namespace nnq::avx2 {
 namespace {
@@ -94,15 +95,18 @@ template <int Outputs>
 inline void float_tile(const float* w, std::int64_t k, const float* panel, const float* bias, float* c,
                        std::int64_t stride) {
   __m256 sum[Outputs][2];
+  NNQ_UNROLL
   for (int o = 0; o < Outputs; ++o) sum[o][0] = sum[o][1] = _mm256_set1_ps(bias != nullptr ? bias[o] : 0.0f);
   for (std::int64_t i = 0; i < k; ++i) {
     const __m256 x0 = _mm256_loadu_ps(panel + i * 16), x1 = _mm256_loadu_ps(panel + i * 16 + 8);
+    NNQ_UNROLL
     for (int o = 0; o < Outputs; ++o) {
       const __m256 v = _mm256_set1_ps(w[o * k + i]);
       sum[o][0] = _mm256_fmadd_ps(v, x0, sum[o][0]);
       sum[o][1] = _mm256_fmadd_ps(v, x1, sum[o][1]);
     }
   }
+  NNQ_UNROLL
   for (int o = 0; o < Outputs; ++o) {
     _mm256_storeu_ps(c + o * stride, sum[o][0]);
     _mm256_storeu_ps(c + o * stride + 8, sum[o][1]);

@@ -54,6 +54,8 @@ class Bnn final : public train::Quantizer {
     return train::straight_through_masked(x, noise_.signs(x, step_), x.detach().abs().le(1).to(x.scalar_type()));
   }
 
+  bool keeps_magnitude() const override { return false; }
+
   Encoding encode(const at::Tensor& w) const override {
     check_finite(w, "bnn");
     return binary_encoding(w, {1.0F});

@@ -154,6 +154,8 @@ class BnnPlus final : public train::Quantizer {
     if (weight() && learned_) alpha_ = at::tensor(statistic(x), at::kFloat);
   }
 
+  bool keeps_magnitude() const override { return weight(); }
+
   Encoding encode(const at::Tensor& w) const override {
     check_finite(w, "bnn_plus");
     return binary_encoding(w, alphas(w));

@@ -15,7 +15,7 @@ class DepthwiseLayer final : public PreparedStep {
         channels_(step.out_channels),
         border_(step.pad_value - plan.code(step.inputs[0]).min),
         input_(geometry_, plan.slot(step.inputs[0]), LayerInput::Form::bytes, 1, step.in_channels,
-               border_fits() ? static_cast<std::uint8_t>(border_) : std::uint8_t{0}, nullptr),
+               border_fits() ? static_cast<std::uint8_t>(border_) : std::uint8_t{0}, direct_kernels(plan.isa)),
         blocks_(geometry_.positions(), channels_ <= 64 ? 48 : 24, plan.threads),
         epilogue_(plan, step) {
     kernel = kernel_.name;

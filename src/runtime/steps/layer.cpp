@@ -33,7 +33,7 @@ class DirectLayer final : public PreparedStep {
         panels_((group_out_ + choice.panel - 1) / choice.panel),
         stride_(panels_ * choice.panel * step.groups),
         input_(geometry_, plan.slot(step.inputs[0]), choice.form, step.groups, choice.unit, choice.border,
-               direct_kernels(plan.isa).pack),
+               direct_kernels(plan.isa)),
         blocks_(geometry_.positions(), choice.most_rows(stride_), plan.threads),
         epilogue_(plan, step) {
     operations = 2 * geometry_.positions() * step.weights.count;
@@ -172,15 +172,15 @@ class DirectLayer final : public PreparedStep {
   }
 
   void pack_bytes(const LayerWeights& weights, const CodeType& code) {
-    const std::int64_t steps = input_.steps();
-    group_bytes_ = panels_ * steps * 64;
+    const std::int64_t steps = input_.steps(), bytes = choice_.form == LayerInput::Form::wide ? 2 : 1, unit = 4 / bytes;
+    group_bytes_ = panels_ * steps * 16 * unit;
     weights_.assign(static_cast<std::size_t>(step_.groups * group_bytes_));
     weights.each([&](std::int64_t o, std::int64_t t, std::int64_t i, std::int8_t v) {
-      const std::int64_t k = input_.place(t, i), in_group = o % group_out_;
-      weights_
-          .data()[o / group_out_ * group_bytes_ + ((in_group / 16 * steps + k / 4) * 16 + in_group % 16) * 4 + k % 4] =
-          static_cast<std::uint8_t>(v);
+      const std::int64_t k = input_.place(t, i * bytes) / bytes, in_group = o % group_out_;
+      weights_.data()[o / group_out_ * group_bytes_ + ((in_group / 16 * steps + k / unit) * 16 + in_group % 16) * unit +
+                      k % unit] = static_cast<std::uint8_t>(v);
     });
+    if (choice_.narrow == nullptr) return;
     const std::int32_t largest = std::max<std::int32_t>(code.max - code.min, choice_.border);
     narrow_steps_ =
         narrow_steps(reinterpret_cast<const std::int8_t*>(weights_.data()), step_.groups * panels_, steps, largest);

@@ -48,6 +48,49 @@ int packed_bits(const PlanContext& plan, const Step& step, const LayerWeights& w
   return span > 7 ? 4 : span > 3 ? 3 : 2;
 }
 
+/// Whether two products that meet in a narrow kernel surely fit 16 bits, for codes 0 .. largest.
+bool pairs_fit(const LayerWeights& weights, std::int32_t largest) {
+  std::int32_t highest = 0;
+  for (const std::int8_t v : weights.levels) highest = std::max<std::int32_t>(highest, v < 0 ? -v : v);
+  if (2 * highest * largest <= 32767) return true;
+  // Odd taps are read one after the other: their pairs reach over into the next.
+  if (weights.tap % 2 != 0) return false;
+  for (std::size_t i = 0; i + 1 < weights.values.size(); i += 2) {
+    const std::int32_t a = weights.values[i], b = weights.values[i + 1];
+    if ((std::max(a, 0) + std::max(b, 0)) * largest > 32767 || (std::min(a, 0) + std::min(b, 0)) * largest < -32768)
+      return false;
+  }
+  return true;
+}
+
+/// The multiplying kernels, the fastest first.
+std::vector<LayerChoice> choose_products(const PlanContext& plan, const Step& step, const LayerWeights& weights,
+                                         std::int32_t largest, std::vector<std::string>& refused) {
+  const DirectKernels& kernels = direct_kernels(plan.isa);
+  std::vector<LayerChoice> choices(1);
+  LayerChoice& bytes = choices[0];
+  bytes.kernel = kernels.int8;
+  bytes.name = kernels.int8_name;
+  bytes.ceiling = CeilingKind::int8;
+  bytes.microseconds = estimate(plan, step, Method::int8, direct_panel, 0);
+  if (kernels.narrow != nullptr && pairs_fit(weights, largest)) {
+    bytes.narrow = kernels.narrow, bytes.narrow_name = kernels.narrow_name;
+    bytes.microseconds = estimate(plan, step, Method::narrow, direct_panel, 0);
+    return choices;
+  }
+  if (kernels.narrow != nullptr)
+    refused.push_back(std::string(kernels.narrow_name) + ": a pair of products could leave 16 bits");
+  if (kernels.wide == nullptr) return choices;
+  LayerChoice wide = bytes;
+  wide.form = LayerInput::Form::wide;
+  wide.kernel = kernels.wide;
+  wide.name = kernels.wide_name;
+  wide.microseconds =
+      estimate(plan, step, Method::wide, direct_panel, static_cast<std::int64_t>(plan.slot(step.inputs[0]).bytes));
+  choices.insert(wide.microseconds < bytes.microseconds ? choices.begin() : choices.end(), wide);
+  return choices;
+}
+
 }  // namespace
 
 std::vector<LayerChoice> choose_bytes(const PlanContext& plan, const Step& step, const LayerWeights& weights,
@@ -56,16 +99,7 @@ std::vector<LayerChoice> choose_bytes(const PlanContext& plan, const Step& step,
   const CodeType& code = plan.code(step.inputs[0]);
   const std::int32_t border = step.pad_value - code.min, largest = code.max - code.min;
   const int bits = weights.levels.size() <= 2 ? 1 : 2;
-  std::vector<LayerChoice> choices(1);
-  LayerChoice& products = choices[0];
-  products.kernel = kernels.int8;
-  products.name = kernels.int8_name;
-  products.narrow = kernels.narrow, products.narrow_name = kernels.narrow_name;
-  products.ceiling = CeilingKind::int8;
-  std::int32_t highest = 1;
-  for (const std::int8_t v : weights.levels) highest = std::max<std::int32_t>(highest, v < 0 ? -v : v);
-  const bool pairs_fit = kernels.narrow != nullptr && 2 * highest * std::max(largest, border) <= 32767;
-  products.microseconds = estimate(plan, step, pairs_fit ? Method::narrow : Method::int8, direct_panel, 0);
+  std::vector<LayerChoice> choices = choose_products(plan, step, weights, std::max(largest, border), refused);
   if (kernels.lookup != nullptr) {
     if (const std::string why = lookup_refuses(kernels, step, weights, largest); !why.empty()) {
       refused.push_back(std::string(kernels.lookup_name) + ": " + why);
@@ -87,7 +121,7 @@ std::vector<LayerChoice> choose_bytes(const PlanContext& plan, const Step& step,
                    : split   ? Method::w1a4_lookup
                              : Method::w1a2_lookup,
                    lookup_panel, static_cast<std::int64_t>(plan.slot(step.inputs[0]).bytes) * (split ? 2 : 1));
-      if (lookup.microseconds < choices[0].microseconds) std::swap(choices[0], choices[1]);
+      if (lookup.microseconds < choices[0].microseconds) std::swap(choices.front(), choices.back());
     }
   }
   for (LayerChoice& choice : choices) {

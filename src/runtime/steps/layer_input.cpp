@@ -31,10 +31,11 @@ bool LayerGeometry::has_border() const {
 }
 
 LayerInput::LayerInput(const LayerGeometry& geometry, const Slot& in, Form form, std::int64_t groups, std::int64_t unit,
-                       std::uint8_t border, PackCodes pack)
-    : g_(geometry), in_(in), form_(form), pack_(pack), border_(border) {
+                       std::uint8_t border, const DirectKernels& kernels)
+    : g_(geometry), in_(in), form_(form), pack_(kernels.pack), widen_(kernels.widen), border_(border) {
   const Window& w = g_.window;
   pixel_ = form == Form::bytes    ? g_.in_c
+           : form == Form::wide   ? g_.in_c * 2
            : form == Form::words  ? (g_.in_c + 31) / 32 * 4
            : form == Form::packed ? (g_.in_c + 7) / 8 * 2
                                   : (g_.in_c + 7) / 8 * 4;
@@ -89,6 +90,8 @@ void LayerInput::prepare(ThreadPool& pool, std::byte* scratch) const {
 void LayerInput::copy_row(const std::uint8_t* from, std::uint8_t* to, std::int64_t pixels) const {
   if (!packs()) {
     std::memcpy(to, from, static_cast<std::size_t>(pixels * pixel_));
+  } else if (form_ == Form::wide) {
+    widen_(from, to, pixels * g_.in_c);
   } else if (form_ == Form::packed && g_.in_c % 8 == 0) {
     pack_(from, to, pixels * g_.in_c, 0);
   } else {

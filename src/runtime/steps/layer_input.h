@@ -34,13 +34,15 @@ class LayerInput {
  public:
   enum class Form {
     bytes,   // a code a byte
+    wide,    // a code in 16 bits
     words,   // sign bits in 32-bit words
     packed,  // four 2-bit codes a byte, channels padded with code 0 to a multiple of 8
     split,   // codes 0 .. 15 as packed: first the low two bits of all channels of a position, then the high two
   };
-  /// unit: bytes of one kernel step. border: the byte under the window outside the image (packed, split: the code).
+  /// unit: bytes of one kernel step. border: the byte under the window outside the image (packed, split, wide: the
+  /// code).
   LayerInput(const LayerGeometry& geometry, const Slot& in, Form form, std::int64_t groups, std::int64_t unit,
-             std::uint8_t border, PackCodes pack);
+             std::uint8_t border, const DirectKernels& kernels);
 
   std::size_t scratch_bytes() const { return copied_ ? static_cast<std::size_t>(images_bytes_) + 64 : 0; }
   bool copied() const { return copied_; }
@@ -63,7 +65,7 @@ class LayerInput {
   std::int64_t place(std::int64_t tap, std::int64_t byte) const;
 
  private:
-  bool packs() const { return form_ == Form::packed || form_ == Form::split; }
+  bool packs() const { return form_ != Form::bytes && form_ != Form::words; }
   void copy_row(const std::uint8_t* from, std::uint8_t* to, std::int64_t pixels) const;
   void fill_border(std::uint8_t* to, std::int64_t pixels) const;
 
@@ -71,6 +73,7 @@ class LayerInput {
   const Slot& in_;
   Form form_;
   PackCodes pack_;
+  WidenCodes widen_;
   std::uint8_t border_;
   bool merged_, copied_;  // merged: the taps of a kernel row are one run
   std::int64_t pixel_, tap_bytes_, run_bytes_, height_, width_, images_bytes_ = 0;
