@@ -33,7 +33,9 @@ struct Preprocessing {
 
   std::map<std::string, std::string> to_metadata() const;  // keys nnq.input.mean, .std, .size
   static Preprocessing from_metadata(const std::map<std::string, std::string>& metadata);
-  /// Converts samples [begin, end) to a float32 [n, C, H, W] batch.
+  /// The samples of these numbers, in this order, normalised: float32 [indices.size(), C, H, W] (feature vectors: as
+  /// the data has them). Throws nnq::Error when a number is outside the samples, they are not of `size`, or mean and
+  /// std have neither one value nor one a channel.
   Tensor apply(const Samples& samples, std::span<const std::int64_t> indices) const;
 };
 

@@ -148,6 +148,9 @@ Claim read_claim(const fs::path& file, const fs::path& root, const toml::table& 
     reader.fail("better_than is for expect = \"gain\"");
   }
   claim.attack = read_attack(reader, table);
+  for (const fs::path& path : {claim.recipe, claim.better_than})
+    if (is_model(path) && !claim.attack)
+      reader.fail(path.string() + " is trained already: a claim about it needs an attack");
   if (claim.attack && claim.expect == Claim::Expect::perplexity) reader.fail("attacks change pixels; text has none");
   claim.at_most = reader.number("at_most");
   claim.at_least = reader.number("at_least");
@@ -165,6 +168,8 @@ toml::table parse(const fs::path& file) {
 }
 
 }  // namespace
+
+bool is_model(const fs::path& file) { return file.extension() == ".onnx" || file.extension() == ".nnq"; }
 
 std::string to_string(Scale scale) { return scale == Scale::quick ? "quick" : "full"; }
 

@@ -25,13 +25,13 @@ struct Claim {
     perplexity,  // text: of the packed model on the test text
     gain,        // points of accuracy above the runs of another recipe with the same seeds. Text: perplexity below them
   };
-  std::string claim;      // what is shown, in words
-  std::string published;  // the paper's number and its setting
-  std::string setting;    // ours: data set, network, epochs
-  std::filesystem::path recipe;
+  std::string claim;             // what is shown, in words
+  std::string published;         // the paper's number and its setting
+  std::string setting;           // ours: data set, network, epochs
+  std::filesystem::path recipe;  // or, with `attack`, a model that is attacked as it is (.onnx, .nnq)
   Scale scale = Scale::quick;
   Expect expect = Expect::drop;
-  std::filesystem::path better_than;        // gain: the other recipe; else empty
+  std::filesystem::path better_than;        // gain: the other recipe or model; else empty
   std::optional<double> at_most, at_least;  // points or percent; at least one is given
   std::vector<std::int64_t> seeds = {1};
   std::optional<AttackSettings> attack;  // accuracies are those of the run's packed model under this attack
@@ -39,6 +39,9 @@ struct Claim {
   /// "drop at most 1.5 points", "at least 10 points above ptq_w2"
   std::string expected() const;
 };
+
+/// Whether a claim's `recipe` or `better_than` is a model that exists already.
+bool is_model(const std::filesystem::path& file);
 
 /// The word that an experiment says: "drop", "value", "perplexity", "gain".
 std::string to_string(Claim::Expect expect);

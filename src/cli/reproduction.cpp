@@ -68,23 +68,27 @@ bool run_seed(const ReproduceOptions& options, const fs::path& run, const fs::pa
   return true;
 }
 
-/// The run's accuracy becomes that of its packed model under attack, its drop what the attack costs.
-void attack_run(AttackSettings settings, int threads, SeedResult& result) {
+/// The accuracy becomes that of `model` under attack, the drop what the attack costs.
+void attack_model(const fs::path& model, AttackSettings settings, int threads, SeedResult& result) {
   settings.threads = threads;
   settings.seed = result.seed;
-  const AttackReport report = attack_file((result.run / "model.nnq").string(), settings);
+  const AttackReport report = attack_file(model.string(), settings);
   const AttackRow& row = report.rows.front();
   result.value = row.robust;
   result.drop = row.clean - row.robust;
   result.has_drop = true;
 }
 
+/// Runs of `recipe`, one a seed; a model that exists already has none and stands for itself.
 bool run_seeds(const ReproduceOptions& options, const std::string& paper, const fs::path& recipe, const Claim& claim,
                std::vector<SeedResult>& results) {
   for (const std::int64_t seed : claim.seeds) {
     SeedResult one;
-    if (!run_seed(options, run_directory(options, paper, recipe, seed), recipe, seed, one)) return false;
-    if (claim.attack) attack_run(*claim.attack, options.threads, one);
+    one.seed = seed;
+    one.run = recipe;
+    const bool model = is_model(recipe);
+    if (!model && !run_seed(options, run_directory(options, paper, recipe, seed), recipe, seed, one)) return false;
+    if (claim.attack) attack_model(model ? recipe : one.run / "model.nnq", *claim.attack, options.threads, one);
     results.push_back(one);
   }
   return true;

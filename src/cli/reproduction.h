@@ -13,7 +13,7 @@ namespace nnq::cli {
 /// One run of a claim's recipe.
 struct SeedResult {
   std::int64_t seed = 0;
-  std::filesystem::path run;
+  std::filesystem::path run;  // or the model that was attacked
   std::string metric = "accuracy";
   double value = 0;  // accuracy, percent; or perplexity
   double drop = 0;   // points below the float network of the run; perplexity: percent above it

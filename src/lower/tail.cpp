@@ -153,6 +153,7 @@ class Requantization {
   bool take(const Node& node, const std::string& x) {
     if (done_) return false;
     if (node.is("Affine", kNnqDomain) && !affine_ && !relu_) return take_affine(node);
+    if (node.is("Sub") && !affine_ && !relu_) return take_shift(node);
     if (node.is("Add") && layer_ && affine_ && residual_ < 0 && !relu_) return take_residual(node, x);
     if (node.is("Relu")) return relu_ = true;
     if (!read_quantizer(l_, node, code_, scale_) || (code_.sign && relu_)) return false;
@@ -185,6 +186,14 @@ class Requantization {
     if (a == nullptr || b == nullptr || node.get_int("axis", 1) != 1) return false;
     a_ = a->to_float();
     b_ = b->to_float();
+    return affine_ = true;
+  }
+
+  /// Integers less one number: an Affine with a = 1, since float(s) * 1 is exact.
+  bool take_shift(const Node& node) {
+    const Tensor* shift = l_.constant(node, 1);
+    if (shift == nullptr || shift->dtype() != DType::f32 || shift->count() != 1) return false;
+    b_ = {-shift->as<float>()[0]};
     return affine_ = true;
   }
 

@@ -39,6 +39,20 @@ void write_type(const ValueType& type, onnx::ValueInfoProto& info) {
   }
 }
 
+/// Function bodies of ONNX 1.12 know no default of an attribute: those that bodies refer to are written.
+void write_defaults(const Node& node, const std::map<std::string, ValueType>& types, onnx::NodeProto& proto) {
+  const auto write = [&](const char* attribute, std::int64_t value) {
+    if (!node.has(attribute)) onnx_format::write_attribute(attribute, value, *proto.add_attribute());
+  };
+  if (node.op == "Affine") write("axis", 1);
+  if (node.op != "LSTM" && node.op != "GRU") return;
+  write("state_cycles", 2);
+  const auto weight = types.find(node.inputs[2]);
+  if (weight != types.end() && weight->second.ranked && weight->second.shape.size() == 3 &&
+      weight->second.shape[2].known())
+    write("hidden_size", weight->second.shape[2].value);
+}
+
 onnx::ModelProto to_proto(const Graph& graph) {
   verify(graph);
   const auto types = infer_types(graph);
@@ -81,9 +95,7 @@ onnx::ModelProto to_proto(const Graph& graph) {
     for (const auto& [key, value] : node.attributes) onnx_format::write_attribute(key, value, *proto->add_attribute());
     if (node.domain != kNnqDomain) continue;
     own.insert(node.op);
-    // Function bodies of ONNX 1.12 know no default of an attribute, so it is written.
-    if (node.op == "Affine" && !node.has("axis"))
-      onnx_format::write_attribute("axis", std::int64_t{1}, *proto->add_attribute());
+    write_defaults(node, types, *proto);
   }
   if (!own.empty()) {
     auto* nnq_opset = model.add_opset_import();

@@ -3,6 +3,8 @@
 // changed with opset 13.
 #include <fmt/format.h>
 
+#include <span>
+
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wpedantic"
@@ -13,6 +15,7 @@
 #pragma GCC diagnostic pop
 
 #include "nnq/error.h"
+#include "onnx/function_bodies.h"
 #include "onnx/local_functions.h"
 
 namespace nnq::onnx_format {
@@ -63,12 +66,6 @@ constexpr const char* unpack_bits = R"(
   count = ReduceProd <keepdims = 1> (shape)
   bits = Slice (padded_bits, zero_start, count, axis_1)
 )";
-
-struct Body {
-  const char* name;
-  const char* signature;
-  const char* text;
-};
 
 constexpr Body bodies[] = {
     {"Quantize", "<min, max, bits> (x, scale) => (v)", R"({
@@ -218,13 +215,22 @@ constexpr Body bodies[] = {
 })"},
 };
 
+/// The body of operator `name`; a fault when there is none.
+const Body& body_of(const std::string& name) {
+  static const std::vector<Body> recurrent = recurrent_bodies();
+  for (const std::span<const Body> family : {std::span<const Body>(bodies), std::span<const Body>(recurrent)})
+    for (const Body& body : family)
+      if (name == body.name) return body;
+  throw Error("operator ai.nnq::" + name + " has no function body", {}, {}, /*fault=*/true);
+}
+
+}  // namespace
+
 std::string replaced(std::string text, const std::string& what, const std::string& with) {
   for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + with.size()))
     text.replace(at, what.size(), with);
   return text;
 }
-
-}  // namespace
 
 void write_functions(const std::set<std::string>& used, std::int64_t opset, onnx::ModelProto& model) {
   if (opset < 13)
@@ -233,16 +239,11 @@ void write_functions(const std::set<std::string>& used, std::int64_t opset, onnx
   const std::string sum =
       "sum_axis = Constant <value = int64[1] {0}> ()\n  total = ReduceSum <keepdims = 0> (scaled, sum_axis)";
   for (const std::string& name : used) {
-    if (name == "LSTM" || name == "GRU") continue;  // a quantized state has no form in standard operators
-    const Body* body = nullptr;
-    for (const Body& candidate : bodies) {
-      if (name == candidate.name) body = &candidate;
-    }
-    if (body == nullptr) throw Error("operator ai.nnq::" + name + " has no function body", {}, {}, /*fault=*/true);
+    const Body& body = body_of(name);
     std::string text =
-        replaced(replaced(replaced(body->text, "@ALIGN@", align_to_axis), "@UNPACK@", unpack_bits), "@SUM@", sum);
+        replaced(replaced(replaced(body.text, "@ALIGN@", align_to_axis), "@UNPACK@", unpack_bits), "@SUM@", sum);
     // From opset 18 the axes of ReduceProd are an input; over all axes both forms read the same.
-    text = fmt::format("<domain: \"{}\", opset_import: [\"\" : {}]> {} {}{}", kNnqDomain, opset, name, body->signature,
+    text = fmt::format("<domain: \"{}\", opset_import: [\"\" : {}]> {} {}{}", kNnqDomain, opset, name, body.signature,
                        text);
     onnx::FunctionProto function;
     onnx::OnnxParser parser(text.c_str());

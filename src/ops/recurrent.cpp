@@ -137,9 +137,15 @@ Status match(const InferContext& ctx, std::size_t i, std::initializer_list<Dim*>
   return {};
 }
 
-/// Attributes of a quantized state.
-Status check_state(const Node& node) {
+/// Attributes of a quantized state, which only plain forward layers have (docs/quantized-graph.md).
+Status check_state(const InferContext& ctx) {
+  const Node& node = ctx.node;
   if (node.domain != kNnqDomain) return {};
+  NNQ_REQUIRE(node.get_string("direction", "forward") == "forward" && node.get_int("layout", 0) == 0 &&
+                  !node.has("activations") && !node.has("clip") && node.get_int("input_forget", 0) == 0 &&
+                  !ctx.has(4) && !ctx.has(7) && (node.op != "GRU" || node.get_int("linear_before_reset", 0) == 1),
+              title(node), ": a quantized state needs a plain forward layer: no peepholes, lengths, clip or other ",
+              "activations, layout 0, and a GRU with linear_before_reset = 1");
   const std::int64_t bits = node.get_int("state_bits", 0), cycles = node.get_int("state_cycles", kDefaultCycles);
   NNQ_REQUIRE(bits >= 1 && bits <= multibit::kMaxBits, title(node), ": state_bits must be 1 to ", multibit::kMaxBits,
               ", got ", bits);
@@ -154,7 +160,7 @@ Status infer_recurrent(InferContext& ctx) {
   NNQ_TRY(direction_count(node, directions));
   std::vector<Activation> activations;
   NNQ_TRY(read_activations(node, cell, static_cast<std::size_t>(directions), activations));
-  NNQ_TRY(check_state(node));
+  NNQ_TRY(check_state(ctx));
   const std::int64_t layout = node.get_int("layout", 0);
   NNQ_REQUIRE(layout == 0 || layout == 1, title(node), ": layout must be 0 or 1, got ", layout);
   NNQ_REQUIRE(!node.has("clip") || node.get_float("clip", 0) >= 0, title(node), ": clip must not be negative");

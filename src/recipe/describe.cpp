@@ -38,48 +38,19 @@ void describe(std::vector<KeyDescription>& rows, const std::string& section, con
 
 const char* name_of(StageKind kind) {
   switch (kind) {
-    case StageKind::train:
-      return "train";
-    case StageKind::calibrate:
-      return "calibrate";
-    case StageKind::quantize:
-      return "quantize";
-    case StageKind::set_bits:
-      return "set_bits";
-    case StageKind::factorize:
-      return "factorize";
-    case StageKind::mine_interactions:
-      return "mine_interactions";
-    case StageKind::equalize:
-      return "equalize";
-    case StageKind::correct_biases:
-      return "correct_biases";
-    case StageKind::reestimate_batch_norm:
-      return "reestimate_batch_norm";
-    case StageKind::redistribute_points:
-      return "redistribute_points";
-    case StageKind::evaluate:
-      return "evaluate";
-    case StageKind::export_model:
-      return "export";
+#define NNQ_ROW(kind, word) \
+  case StageKind::kind:     \
+    return word;
+    NNQ_STAGE_KINDS(NNQ_ROW)
+#undef NNQ_ROW
   }
   return "?";
 }
 
 std::vector<StageKind> all_stage_kinds() {
-  using enum StageKind;
-  return {train,
-          calibrate,
-          quantize,
-          set_bits,
-          factorize,
-          mine_interactions,
-          equalize,
-          correct_biases,
-          reestimate_batch_norm,
-          redistribute_points,
-          evaluate,
-          export_model};
+#define NNQ_ROW(kind, word) StageKind::kind,
+  return {NNQ_STAGE_KINDS(NNQ_ROW)};
+#undef NNQ_ROW
 }
 
 Stage default_stage(StageKind kind) {

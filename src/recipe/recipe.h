@@ -18,20 +18,24 @@
 
 namespace nnq::recipe {
 
-enum class StageKind {
-  train,
-  calibrate,
-  quantize,
-  set_bits,
-  factorize,
-  mine_interactions,
-  equalize,
-  correct_biases,
-  reestimate_batch_norm,
-  redistribute_points,
-  evaluate,
-  export_model
-};
+/// Every kind of stage, in the order of docs/recipes.md: its name here, and the word a recipe says for it.
+#define NNQ_STAGE_KINDS(X)                          \
+  X(train, "train")                                 \
+  X(calibrate, "calibrate")                         \
+  X(quantize, "quantize")                           \
+  X(set_bits, "set_bits")                           \
+  X(factorize, "factorize")                         \
+  X(mine_interactions, "mine_interactions")         \
+  X(equalize, "equalize")                           \
+  X(correct_biases, "correct_biases")               \
+  X(reestimate_batch_norm, "reestimate_batch_norm") \
+  X(redistribute_points, "redistribute_points")     \
+  X(evaluate, "evaluate")                           \
+  X(export_model, "export")
+
+#define NNQ_ROW(kind, word) kind,
+enum class StageKind { NNQ_STAGE_KINDS(NNQ_ROW) };
+#undef NNQ_ROW
 
 /// "train", ..., "export": the word a recipe says for it.
 const char* name_of(StageKind kind);

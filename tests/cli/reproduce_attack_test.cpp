@@ -73,6 +73,24 @@ TEST_F(ReproduceAttack, RobustAccuracyIsWhatTheClaimIsAbout) {
   EXPECT_EQ(run("expect = 'drop'\nat_most = -1\nattack = 'fgsm'").code, 1);  // an attack never helps
 }
 
+TEST_F(ReproduceAttack, AModelThatExistsIsAttackedAsItIs) {
+  if (!NNQ_HAS_TRAIN) GTEST_SKIP() << "this build has no training library";
+  const std::string settings = "attack = 'fgsm'\nepsilon = '0.1'\nattack_images = 40";
+  const Ran trained = run("expect = 'drop'\nat_least = 0\n" + settings);
+  ASSERT_EQ(trained.code, 0) << trained.err << trained.out;
+  const auto seed = trained.document()["claims"][0]["seeds"][0];
+  std::filesystem::copy_file(folder_.path() / seed["run"].get<std::string>() / "model.onnx", folder_.path() / "m.onnx");
+  const Ran beside = run("expect = 'gain'\nbetter_than = 'm.onnx'\nat_least = 0\n" + settings);
+  ASSERT_EQ(beside.code, 0) << beside.err << beside.out;
+  const auto other = beside.document()["claims"][0]["other_seeds"][0];
+  EXPECT_EQ(other["run"], "m.onnx");
+  EXPECT_EQ(other["trained"], false);
+  EXPECT_EQ(other["value"], seed["value"]);  // the run's own network
+  const Ran clean = run("expect = 'gain'\nbetter_than = 'm.onnx'\nat_least = 0");
+  EXPECT_EQ(clean.code, 2);
+  EXPECT_THAT(clean.err, HasSubstr("m.onnx is trained already: a claim about it needs an attack"));
+}
+
 TEST_F(ReproduceAttack, BadAttacksAreOneLine) {
   for (const char* rest : {"expect = 'value'\nat_least = 1\nepsilon = '0.1'",
                            "expect = 'value'\nat_least = 1\nattack = 'fgsm'\nattack_images = 0",

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "cli/command.h"
+#include "core/random.h"
 #include "nnq/lower.h"
 #include "nnq/onnx.h"
 #include "nnq/program.h"
@@ -62,6 +63,46 @@ TEST(TextVerbs, EvaluatePrintsThePerplexityOfOnnxAndPacked) {
   const Ran table =
       nnq::test::nnq("evaluate '" + (folder / "model.nnq") + "' --data '" + data + "' --split validation");
   EXPECT_NE(table.out.find("perplexity"), std::string::npos);
+}
+
+TEST(TextVerbs, CompareRunsFreeAndFromTheSameState) {
+  const Folder folder;
+  nnq::Random random(6);
+  std::ofstream letters(folder / "letters.txt");
+  for (int i = 0; i < 400; ++i) letters << "abcd"[random.below(4)];
+  letters.close();
+  const std::string data = "chars:" + (folder / "letters.txt");
+  // Without layer two the state of one model is no state of the other.
+  for (const auto& [name, layers, hidden] : {std::tuple{"a", "1", "8"}, {"b", "1", "8"}, {"two", "2", "8"}}) {
+    nnq::Graph graph =
+        nnq::build_zoo("gru_lm", {{"vocabulary", "4"}, {"hidden", hidden}, {"layers", layers}, {"init", "1"}}, 5);
+    // b forgets a little less: alike at every step, not after many.
+    if (std::string(name) == "b")
+      for (float& bias : graph.initializers["gru1.B"].mutable_values<float>()) bias += 0.5F;
+    nnq::export_onnx(graph, folder / (std::string(name) + ".onnx"));
+    nnq::write_program(nnq::lower(nnq::carry_state(graph)), folder / (std::string(name) + ".nnq"));
+  }
+  const auto compare = [&](const std::string& a, const std::string& b, const std::string& rest = "--json") {
+    return nnq::test::nnq("compare '" + (folder / a) + "' '" + (folder / b) + "' --data '" + data + "' " + rest);
+  };
+  const auto same = compare("a.onnx", "a.nnq").document();
+  EXPECT_EQ(same["count"], 19);
+  EXPECT_EQ(same["metric"], "perplexity");
+  EXPECT_EQ(same["agreement"], 100);
+  EXPECT_EQ(same["step_agreement"], 100);
+  EXPECT_LT(same["max_abs_difference"].get<double>(), 1e-5);
+  const auto evaluated =
+      nnq::test::nnq("evaluate '" + (folder / "a.nnq") + "' --data '" + data + "' --json").document();
+  EXPECT_NEAR(same["value_b"].get<double>(), evaluated["value"].get<double>(), 1e-6);
+  const auto other = compare("a.nnq", "b.nnq", "--split train --limit 0 --json").document();
+  const auto program = compare("a.onnx", "b.onnx", "--split train --limit 0 --json --engine program").document();
+  EXPECT_LT(other["agreement"].get<double>(), other["step_agreement"].get<double>() - 2);  // the states drift apart
+  EXPECT_GT(other["max_abs_difference"].get<double>(), 1e-3);
+  EXPECT_EQ(program["max_abs_difference"], other["max_abs_difference"]);
+  const auto apart = compare("a.nnq", "two.nnq").document();
+  EXPECT_TRUE(apart["step_agreement"].is_null());
+  EXPECT_NE(compare("a.nnq", "b.nnq", "").out.find("A's, at every token"), std::string::npos);
+  EXPECT_EQ(compare("a.nnq", "b.nnq", "--engine torch").code, 2);
 }
 
 TEST(TextVerbs, AnotherVocabularyAndImagesAreRefused) {

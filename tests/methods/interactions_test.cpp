@@ -6,6 +6,7 @@
 #include "nnq/error.h"
 #include "nnq/lower.h"
 #include "nnq/program.h"
+#include "nnq/runtime.h"
 #include "quantize/support.h"
 #include "train/executor.h"
 
@@ -131,6 +132,55 @@ TEST(Interactions, TrainedEqualsDeployed) {
   std::vector<Tensor> run;
   throw_if_error(interpret_program(lower(frozen), inputs, run));
   EXPECT_TRUE(run[0] == reference);
+}
+
+/// What the runtime does with the program: outputs, and the kernels of its steps.
+struct Deployed {
+  std::vector<Tensor> outputs;
+  std::vector<StepInfo> steps;
+};
+
+Deployed deployed(const Program& program, const Tensor& input, int threads) {
+  std::shared_ptr<const Model> model;
+  throw_if_error(Model::from_bytes(serialize_program(program), model));
+  std::unique_ptr<Session> session;
+  throw_if_error(Session::create(model, {.threads = threads}, session));
+  Deployed done;
+  throw_if_error(session->run({&input, 1}, done.outputs));
+  done.steps = session->steps();
+  return done;
+}
+
+/// Intervals, corrections and their sum are steps on integers: thresholds or rounding (more than 15 intervals), a
+/// product of few bits and an addition.
+TEST(Interactions, TheRuntimeCorrectsWithIntegerKernels) {
+  const Builder b = network();
+  const Graph plain = binary(b.graph);
+  std::vector<LayerInteractions> layers = with_edges(plain);
+  for (LayerInteractions& layer : layers) layer.graph.add({5, 9, 35});
+  const Graph frozen = train::Executor(with_interactions(plain, layers), {}).frozen();
+  const Program program = lower(frozen);
+  std::size_t corrections = 0;
+  for (const Step& step : program.steps) {
+    if (step.name.find(".interaction") == std::string::npos) continue;
+    ++corrections;
+    EXPECT_NE(step.kind, StepKind::float_op) << step.name;
+    EXPECT_NE(step.kind, StepKind::quantize) << step.name;
+    EXPECT_NE(step.kind, StepKind::dequantize) << step.name;
+  }
+  EXPECT_EQ(corrections, 2U * 3 * 3);  // layers, sizes of influence, steps of each
+  const std::vector<Tensor> inputs{b.feeds.at("x")};
+  std::vector<Tensor> reference;
+  throw_if_error(interpret_program(program, inputs, reference));
+  EXPECT_TRUE(reference[0] == interpret(frozen, b.feeds)[0]);
+  for (const int threads : {1, 3}) {
+    const Deployed run = deployed(program, inputs[0], threads);
+    EXPECT_TRUE(run.outputs[0] == reference[0]) << threads;
+    for (const StepInfo& step : run.steps) {
+      const bool corrects = step.name.find(".interaction") != std::string::npos;
+      EXPECT_FALSE(corrects && step.kernel == "reference") << step.name;
+    }
+  }
 }
 
 Samples stripes(std::int64_t count) {

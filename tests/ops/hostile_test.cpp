@@ -255,8 +255,12 @@ Seed seed_of(const Op& op) {
   if (const auto it = shapes.find(op.name); it != shapes.end()) return it->second;
   if (const auto it = layers.find(op.name); it != layers.end()) {
     Seed seed = it->second;
-    if (op.domain == kNnqDomain && (op.name == "GRU" || op.name == "LSTM"))
+    if (op.domain == kNnqDomain && (op.name == "GRU" || op.name == "LSTM")) {
       seed.attributes["state_bits"] = std::int64_t{2};
+      seed.attributes["linear_before_reset"] = std::int64_t{1};
+      seed.inputs[4] = Tensor();  // lengths and peepholes have no quantized state
+      if (op.name == "LSTM") seed.inputs.pop_back();
+    }
     return seed;
   }
   for (DType type : {DType::f32, DType::boolean, DType::u8, DType::i64}) {

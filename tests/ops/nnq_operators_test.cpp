@@ -1,4 +1,6 @@
 // The ai.nnq operators against numbers worked by hand from docs/quantized-graph.md and papers/01-bnn.md.
+#include <gmock/gmock.h>
+
 #include <cmath>
 #include <limits>
 
@@ -120,6 +122,31 @@ TEST(NnqOperators, BucketCodebookScalesItsPoints) {
 TEST(NnqOperators, QuantizerIsTheIdentity) {
   const Tensor x = f32({3}, {0.1F, -2, 7});
   EXPECT_EQ(own("Quantizer", {x, f32({1}, {1})}, {{"method", std::string("dorefa")}})[0], x);
+}
+
+TEST(NnqOperators, AQuantizedStateNeedsAPlainForwardLayer) {
+  const auto lstm = [](std::map<std::string, Attribute> attributes, const Tensor& lengths, const Tensor& peepholes) {
+    attributes["state_bits"] = std::int64_t{2};
+    return refusal("LSTM",
+                   {f32({1, 1, 1}, {1}), f32({1, 4, 1}, Floats(4, 1)), f32({1, 4, 1}, Floats(4, 1)), Tensor(), lengths,
+                    Tensor(), Tensor(), peepholes},
+                   std::move(attributes), 1, kNnqDomain);
+  };
+  const auto gru = [](std::int64_t linear) {
+    return refusal("GRU", {f32({1, 1, 1}, {1}), f32({1, 3, 1}, Floats(3, 1)), f32({1, 3, 1}, Floats(3, 1))},
+                   {{"state_bits", std::int64_t{2}}, {"linear_before_reset", linear}}, 1, kNnqDomain);
+  };
+  const std::string reason = "plain forward layer";
+  EXPECT_EQ(lstm({}, Tensor(), Tensor()), "");
+  EXPECT_EQ(gru(1), "");
+  EXPECT_THAT(gru(0), testing::HasSubstr(reason));
+  EXPECT_THAT(lstm({{"direction", std::string("reverse")}}, Tensor(), Tensor()), testing::HasSubstr(reason));
+  EXPECT_THAT(lstm({{"layout", std::int64_t{1}}}, Tensor(), Tensor()), testing::HasSubstr(reason));
+  EXPECT_THAT(lstm({{"clip", 1.0F}}, Tensor(), Tensor()), testing::HasSubstr(reason));
+  EXPECT_THAT(lstm({{"input_forget", std::int64_t{1}}}, Tensor(), Tensor()), testing::HasSubstr(reason));
+  EXPECT_THAT(lstm({}, Tensor::of<std::int32_t>({1}, std::vector<std::int32_t>{1}), Tensor()),
+              testing::HasSubstr(reason));
+  EXPECT_THAT(lstm({}, Tensor(), f32({1, 3}, Floats(3, 1))), testing::HasSubstr(reason));
 }
 
 TEST(NnqOperators, ShiftBatchNormalizationOfTheSheet) {

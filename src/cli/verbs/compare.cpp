@@ -7,6 +7,8 @@
 #include "cli/engine.h"
 #include "cli/fidelity.h"
 #include "cli/table.h"
+#include "cli/text_comparison.h"
+#include "cli/text_engine.h"
 #include "cli/verb.h"
 #include "core/progress.h"
 #include "nnq/error.h"
@@ -36,21 +38,23 @@ class Compare final : public Verb {
   std::string summary() const override { return "two models on the same data: agreement, and noise layer by layer"; }
   std::vector<std::string> examples() const override {
     return {"nnq compare float.onnx model.nnq --data fashion_mnist",
-            "nnq compare model.onnx model.nnq --data cifar10 --limit 0"};
+            "nnq compare model.onnx model.nnq --data cifar10 --limit 0", "nnq compare lstm.onnx lstm.nnq --data ptb"};
   }
   void options(CLI::App& app) override {
     app.add_option("A", files_[0], "reference model (.onnx or .nnq)")->required();
     app.add_option("B", files_[1], "model compared with it")->required();
     app.add_option("--data", data_, "data set (nnq data)")->required();
-    app.add_option("--split", split_, "train or test")->capture_default_str();
-    app.add_option("--limit", limit_, "samples whose predictions are compared (0: all)")
+    app.add_option("--split", split_, "train or test; text: also validation")->capture_default_str();
+    app.add_option("--limit", limit_, "samples or tokens whose predictions are compared (0: all)")
         ->capture_default_str()
         ->check(CLI::NonNegativeNumber);
     app.add_option("--layer-samples", layer_samples_, "samples on which layers are compared; 0: none")
         ->capture_default_str()
         ->check(CLI::Range(0, 10000));
-    app.add_option("--engine", engine_,
-                   "of an .onnx: graph (as training computes it), torch, program (packed runtime) or interpreter")
+    app.add_option(
+           "--engine", engine_,
+           "of an .onnx: graph (as training computes it), torch, program (packed runtime) or interpreter; text: "
+           "all but torch")
         ->capture_default_str();
     app.add_option("--threads", threads_, "threads (0: all cores)")->check(CLI::Range(0, 1024));
     app.add_option("--min-agreement", least_, "percent of equal predictions required; missed: exit code 1")
@@ -60,6 +64,7 @@ class Compare final : public Verb {
   }
 
   int run(bool json, nlohmann::ordered_json& document) override {
+    if (is_text(data_)) return run_text(json, document);
     const Split split = parse_split(split_);
     const LoadedModel models[2] = {load_model(files_[0]), load_model(files_[1])};
     const Samples samples = load_dataset(data_, split);
@@ -100,6 +105,35 @@ class Compare final : public Verb {
   }
 
  private:
+  int run_text(bool json, nlohmann::ordered_json& document) {
+    const LoadedModel a = load_model(files_[0]), b = load_model(files_[1]);
+    const Text text = text_for(a, data_, split_ == "validation" ? Split::validation : parse_split(split_));
+    const TextComparison compared =
+        compare_text(text, limit_, text_runner(engine_, a, threads_), text_runner(engine_, b, threads_));
+    document["a"] = files_[0];
+    document["b"] = files_[1];
+    document["count"] = compared.a.count;
+    document["metric"] = "perplexity";
+    document["agreement"] = compared.free_agreement;
+    document["step_agreement"] =
+        compared.step_agreement ? nlohmann::ordered_json(*compared.step_agreement) : nlohmann::ordered_json();
+    document["value_a"] = compared.a.value;
+    document["value_b"] = compared.b.value;
+    document["max_abs_difference"] = number(compared.largest);
+    if (!json) print(compared);
+    return compared.free_agreement >= least_ ? done : not_met;
+  }
+
+  void print(const TextComparison& compared) const {
+    fmt::print("A {}: perplexity {:.3f}\nB {}: perplexity {:.3f}\n\n", files_[0], compared.a.value, files_[1],
+               compared.b.value);
+    Table table({{"B's state"}, {"equal predictions %", Table::Align::right}});
+    table.row({"its own, carried along the text", fixed(compared.free_agreement, 2)});
+    table.row({"A's, at every token", compared.step_agreement ? fixed(*compared.step_agreement, 2) : "other states"});
+    fmt::print("{}\n{} tokens; largest difference of a logit{}: {:.6g}\n", table.text(), grouped(compared.a.count),
+               compared.step_agreement ? " from the same state" : "", compared.largest);
+  }
+
   std::string packed_engine() const { return engine_ == "torch" ? "program" : engine_; }
 
   static bool says_input(const LoadedModel& model) {

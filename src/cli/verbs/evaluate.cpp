@@ -81,7 +81,7 @@ class Evaluate final : public Verb {
     const auto begin = std::chrono::steady_clock::now();
     const Perplexity measured = perplexity(engine_, model, text, limit_, threads_);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    const std::string engine = text_engine(engine_);
+    const std::string engine = text_engine(engine_, model);
     document["model"] = file_;
     document["data"] = data_;
     document["split"] = split_;
