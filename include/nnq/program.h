@@ -57,6 +57,8 @@ struct PackedWeights {
   bool binary() const { return bits == 1 && offset == -1 && plane_scale.size() == 1 && plane_scale[0] == 2; }
   /// All integers, in the order above.
   std::vector<std::int8_t> unpack() const;
+  /// The values among them, ascending.
+  std::vector<std::int8_t> levels() const;
 };
 
 /// What happens to each int32 sum s of output channel c. Float operations are single IEEE operations, never contracted.

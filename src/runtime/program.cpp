@@ -326,20 +326,6 @@ class Checker {
 
 }  // namespace
 
-std::vector<std::int8_t> PackedWeights::unpack() const {
-  const std::vector<std::uint8_t> codes =
-      unpack_planes({data, plane_bytes() * static_cast<std::size_t>(bits)}, bits, count);
-  std::int8_t levels[256];
-  for (int code = 0; code < (1 << bits); ++code) {
-    std::int32_t v = offset;
-    for (int k = 0; k < bits; ++k) v += (code >> k & 1) * plane_scale[static_cast<std::size_t>(k)];
-    levels[code] = static_cast<std::int8_t>(v);
-  }
-  std::vector<std::int8_t> values(codes.size());
-  for (std::size_t i = 0; i < codes.size(); ++i) values[i] = levels[codes[i]];
-  return values;
-}
-
 Status check_program(const Program& program) {
   Status status = Checker(program).run();
   return status.ok() ? status : Status::bad_file(status.message());

@@ -14,7 +14,7 @@
 namespace nnq::test {
 namespace {
 
-struct Precision {
+struct MatvecPrecision {
   const char* name;
   int weight_bits;
   std::int32_t offset;
@@ -22,7 +22,7 @@ struct Precision {
   CodeType code;
 };
 
-std::vector<Precision> precisions() {
+std::vector<MatvecPrecision> matvec_precisions() {
   const CodeType sign{.sign = true, .min = -1, .max = 1, .bits = 1}, eight{.min = 0, .max = 255, .bits = 8},
       signed_eight{.min = -128, .max = 127, .bits = 8}, signed_four{.min = -8, .max = 7, .bits = 4};
   return {{"W1A1", 1, -1, {2}, sign},
@@ -43,7 +43,7 @@ std::vector<Precision> precisions() {
 }
 
 /// quantize -> dense -> dequantize of `rows` rows, an image where the shape has rank 4.
-Program dense(const Precision& p, Random& random, const Shape& input, std::int64_t out) {
+Program dense(const MatvecPrecision& p, Random& random, const Shape& input, std::int64_t out) {
   std::int64_t in = 1;
   for (std::size_t d = 1; d < input.size(); ++d) in *= input[d];
   Program program;
@@ -71,12 +71,12 @@ Program dense(const Precision& p, Random& random, const Shape& input, std::int64
   return program;
 }
 
-class MatvecLayer : public ::testing::TestWithParam<Precision> {
+class MatvecLayer : public ::testing::TestWithParam<MatvecPrecision> {
  protected:
   ~MatvecLayer() override { unsetenv("NNQ_ISA"); }
 };
 
-Tensor random_codes(const Precision& p, const Shape& shape, Random& random) {
+Tensor random_codes(const MatvecPrecision& p, const Shape& shape, Random& random) {
   Tensor x(DType::f32, shape);
   for (float& v : x.mutable_values<float>()) {
     const auto span = static_cast<std::uint64_t>(p.code.max - p.code.min + 1);
@@ -87,7 +87,7 @@ Tensor random_codes(const Precision& p, const Shape& shape, Random& random) {
 }
 
 TEST_P(MatvecLayer, SumsAreTheInterpreters) {
-  const Precision& p = GetParam();
+  const MatvecPrecision& p = GetParam();
   Random random(12, p.name);
   std::set<std::string> kernels;
   const auto below = [&](std::uint64_t n) { return static_cast<std::int64_t>(random.below(n)); };
@@ -121,7 +121,7 @@ TEST_P(MatvecLayer, SumsAreTheInterpreters) {
 
 TEST(MatvecLayerBytes, AreTheBitsOfTheWeights) {
   Random random(3);
-  for (const Precision& p : precisions()) {
+  for (const MatvecPrecision& p : matvec_precisions()) {
     if (p.weight_bits > 4 || p.code.max < 200) continue;
     const Program program = dense(p, random, {1, 1024}, 512);
     std::shared_ptr<const Model> model;
@@ -134,7 +134,7 @@ TEST(MatvecLayerBytes, AreTheBitsOfTheWeights) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Runtime, MatvecLayer, ::testing::ValuesIn(precisions()),
+INSTANTIATE_TEST_SUITE_P(Runtime, MatvecLayer, ::testing::ValuesIn(matvec_precisions()),
                          [](const auto& param) { return std::string(param.param.name); });
 
 }  // namespace

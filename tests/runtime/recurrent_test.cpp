@@ -17,7 +17,7 @@
 namespace nnq::test {
 namespace {
 
-struct Network {
+struct RecurrentNetwork {
   bool gru = false;
   std::int64_t words = 11, inputs = 13, hidden = 9, second = 0, outputs = 7;  // second: hidden of another layer
   int table_bits = 2, weight_bits = 2, state_bits = 2;
@@ -26,7 +26,7 @@ struct Network {
 
 class Maker {
  public:
-  Maker(const Network& n, std::uint64_t seed) : n_(n), random_(seed) {}
+  Maker(const RecurrentNetwork& n, std::uint64_t seed) : n_(n), random_(seed) {}
 
   Program make() {
     const Dim t(std::string("T")), b(std::string("N"));
@@ -112,7 +112,7 @@ class Maker {
     return codes;
   }
 
-  Network n_;
+  RecurrentNetwork n_;
   Random random_;
   Program program;
 };
@@ -162,7 +162,7 @@ TEST(MultiBitVectors, RuntimeHasTheInterpretersBits) {
   for (const bool gru : {false, true}) {
     for (const bool signs : {true, false}) {
       for (const auto& [weight_bits, state_bits] : {std::pair{1, 1}, {2, 2}, {2, 3}, {3, 3}, {4, 8}}) {
-        Network n{.gru = gru, .weight_bits = weight_bits, .state_bits = state_bits, .signs = signs};
+        RecurrentNetwork n{.gru = gru, .weight_bits = weight_bits, .state_bits = state_bits, .signs = signs};
         n.inputs = 1 + static_cast<std::int64_t>(random.below(90));
         n.hidden = 1 + static_cast<std::int64_t>(random.below(130));
         n.second = number % 2 == 0 ? 0 : 20;

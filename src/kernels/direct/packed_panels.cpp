@@ -1,25 +1,22 @@
 #include "kernels/direct/packed_panels.h"
 
+#include <algorithm>
+
+#include "kernels/put_bits.h"
+
 namespace nnq {
-namespace {
-
-void put(std::uint8_t* byte, unsigned bits, std::int64_t shift) {
-  *byte = static_cast<std::uint8_t>(*byte | bits << shift);
-}
-
-}  // namespace
-
 void pack_panel(const PackedPanel& form, const std::uint8_t* codes, std::uint8_t* packed) {
-  for (std::int64_t e = 0; e < form.weights; ++e) {
-    std::uint8_t* const at = packed + e / form.block() * form.block_bytes() + e % 32;
-    const std::int64_t group = e % form.block() / 32;
+  for (std::int64_t e = 0; e < form.weights; e += 32) {
+    std::uint8_t* const at = packed + e / form.block() * form.block_bytes();
+    const std::int64_t count = std::min<std::int64_t>(32, form.weights - e);
+    const auto group = static_cast<int>(e % form.block() / 32);
     if (form.bits != 3) {
-      put(at, codes[e], group * form.bits);
+      put_bits(at, codes + e, count, 255, 0, group * form.bits);
     } else if (group < 6) {
-      put(at + group / 2 * 32, codes[e], group % 2 * 3);
+      put_bits(at + group / 2 * 32, codes + e, count, 255, 0, group % 2 * 3);
     } else {
-      put(at + (group - 6) * 32, codes[e] & 3U, 6);
-      put(at + 64, codes[e] >> 2, group);
+      put_bits(at + (group - 6) * 32, codes + e, count, 3, 0, 6);
+      put_bits(at + 64, codes + e, count, 1, 2, group);
     }
   }
 }

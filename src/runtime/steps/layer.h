@@ -19,17 +19,6 @@ struct LayerWeights {
     tap = taps > 0 ? static_cast<std::int64_t>(values.size()) / (outputs * taps) : 0;
   }
 
-  std::int8_t at(std::int64_t o, std::int64_t t, std::int64_t i) const {
-    return values[static_cast<std::size_t>((o * taps + t) * tap + i)];
-  }
-  template <class F>
-  void each(F&& f) const {
-    for (std::int64_t o = 0; o < outputs; ++o) {
-      for (std::int64_t t = 0; t < taps; ++t) {
-        for (std::int64_t i = 0; i < tap; ++i) f(o, t, i, at(o, t, i));
-      }
-    }
-  }
   /// Number of a value in `levels`, and the value of a number (numbers beyond the last mean the first).
   unsigned level(std::int8_t v) const { return index_[static_cast<std::size_t>(v + 128)]; }
   std::int32_t value(int number) const {

@@ -61,11 +61,6 @@ LayerInput::LayerInput(const LayerGeometry& geometry, const Slot& in, Form form,
   }
 }
 
-std::int64_t LayerInput::place(std::int64_t tap, std::int64_t byte) const {
-  const std::int64_t taps_w = g_.window.kernel_w;
-  return merged_ ? tap / taps_w * run_bytes_ + tap % taps_w * tap_bytes_ + byte : tap * run_bytes_ + byte;
-}
-
 void LayerInput::prepare(ThreadPool& pool, std::byte* scratch) const {
   if (!copied_) return;
   const std::int64_t left = std::min(g_.window.pad_left, width_), middle = std::min(g_.in_w, width_ - left),

@@ -30,6 +30,12 @@ struct LayerGeometry {
   bool has_border() const;
 };
 
+/// How the bytes under a window follow each other in the order the kernel reads them: `runs` of run_bytes (whole units,
+/// zeros behind the last tap), each of run_taps taps of tap_bytes that lie side by side.
+struct LayerRuns {
+  std::int64_t runs, run_bytes, run_taps, tap_bytes;
+};
+
 class LayerInput {
  public:
   enum class Form {
@@ -61,8 +67,10 @@ class LayerInput {
   std::int64_t steps() const { return static_cast<std::int64_t>(offsets_.size()); }
   /// split: distance of a row's high bits from its low bits.
   std::int64_t high_bits() const { return pixel_ / 2; }
-  /// Number of byte `byte` of a tap in the order the kernel reads them: unit * step + place in the unit.
-  std::int64_t place(std::int64_t tap, std::int64_t byte) const;
+  LayerRuns runs() const {
+    const std::int64_t run_taps = merged_ ? g_.window.kernel_w : 1;
+    return {g_.taps() / run_taps, run_bytes_, run_taps, tap_bytes_};
+  }
 
  private:
   bool packs() const { return form_ != Form::bytes && form_ != Form::words; }

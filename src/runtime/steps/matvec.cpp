@@ -6,6 +6,7 @@
 
 #include "kernels/planes/planes.h"
 #include "runtime/steps/matvec.h"
+#include "runtime/steps/sign_bits.h"
 
 namespace nnq {
 namespace {
@@ -73,9 +74,11 @@ class MatvecLayer final : public PreparedStep {
   /// start_[o] holds all of a sum that does not depend on the input. Arithmetic modulo 2^32: the sums themselves are
   /// proven to fit.
   void pack(const Step& step, const LayerWeights& weights, std::int32_t min) {
+    std::uint8_t code_of[256] = {};
+    for (const std::int8_t level : weights.levels)
+      code_of[static_cast<std::uint8_t>(level)] = static_cast<std::uint8_t>((level - grid_.low) / grid_.unit);
     std::vector<std::uint8_t> codes(weights.values.size());
-    for (std::size_t i = 0; i < codes.size(); ++i)
-      codes[i] = static_cast<std::uint8_t>((weights.values[i] - grid_.low) / grid_.unit);
+    for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = code_of[static_cast<std::uint8_t>(weights.values[i])];
     packed_.pack(codes.data(), step.out_channels, inputs_, matvec_width(grid_.bits));
     start_.assign(static_cast<std::size_t>(packed_.panels * matvec_panel), 0);
     for (std::int64_t o = 0; o < step.out_channels; ++o) {
@@ -151,12 +154,15 @@ class BinaryMatvec final : public PreparedStep {
     bytes_.assign(static_cast<std::size_t>(panels_ * words_ * plane_panel * 8));
     start_.assign(static_cast<std::size_t>(panels_ * plane_panel), 0);
     auto* const to = reinterpret_cast<std::uint64_t*>(bytes_.data());
+    std::vector<std::uint64_t> row(static_cast<std::size_t>(words_));
     for (std::int64_t o = 0; o < step.out_channels; ++o) {
-      for (std::int64_t i = 0; i < inputs_; ++i) {
-        if (weights.values[static_cast<std::size_t>(o * inputs_ + i)] < 0) continue;
-        const std::int64_t bit = i / channels * words * 32 + i % channels;
-        to[(o / plane_panel * words_ + bit / 64) * plane_panel + o % plane_panel] |= std::uint64_t{1} << (bit % 64);
-        start_[static_cast<std::size_t>(o)] -= 2;
+      auto* bits = reinterpret_cast<std::uint8_t*>(row.data());
+      const std::int8_t* const values = weights.values.data() + o * inputs_;
+      for (std::int64_t i = 0; i < inputs_; i += channels, bits += words * 4) sign_bits(values + i, channels, bits);
+      for (std::int64_t k = 0; k < words_; ++k) {
+        const std::uint64_t word = row[static_cast<std::size_t>(k)];
+        to[(o / plane_panel * words_ + k) * plane_panel + o % plane_panel] = word;
+        start_[static_cast<std::size_t>(o)] -= 2 * __builtin_popcountll(word);
       }
     }
   }

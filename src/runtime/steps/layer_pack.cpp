@@ -1,0 +1,303 @@
+// Packing: each output's weights become one row of bytes in the kernel's order, the rows of a panel are then
+// interleaved. Both go through memory once, whole taps and words at a time: loading a network is mostly this.
+#include "runtime/steps/layer_pack.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "runtime/steps/sign_bits.h"
+
+namespace nnq {
+namespace {
+
+/// [lanes][row] to [row / Chunk][lanes][Chunk].
+template <std::int64_t Chunk, std::int64_t Lanes>
+void interleave(const std::uint8_t* rows, std::int64_t row_stride, std::int64_t row, std::uint8_t* panel) {
+  for (std::int64_t k = 0; k < row; k += Chunk) {
+    for (std::int64_t lane = 0; lane < Lanes; ++lane, panel += Chunk)
+      std::memcpy(panel, rows + lane * row_stride + k, Chunk);
+  }
+}
+
+class Packer {
+ public:
+  Packer(const Step& step, const LayerWeights& weights, const LayerChoice& choice, const LayerRuns& runs,
+         const CodeType& code, PackedLayer& packed)
+      : step_(step),
+        weights_(weights),
+        choice_(choice),
+        runs_(runs),
+        code_(code),
+        packed_(packed),
+        group_out_(step.out_channels / step.groups),
+        panels_((group_out_ + choice.panel - 1) / choice.panel),
+        stride_(panels_ * choice.panel * step.groups),
+        row_(runs.runs * weight_bytes(runs.run_bytes)) {}
+
+  void run() {
+    sum_taps();
+    pack_panels();
+    const std::int64_t inputs = weights_.taps * weights_.tap;
+    if (choice_.lookups != 0) {
+      fill_lookup(inputs);
+    } else if (choice_.form == LayerInput::Form::words) {
+      // Sums = K - 2 * mismatches. Unused bits are 0 on both sides and match.
+      std::fill(packed_.base.begin(), packed_.base.end(), static_cast<std::int32_t>(inputs));
+    } else {
+      const std::int32_t largest = std::max<std::int32_t>(code_.max - code_.min, choice_.border);
+      if (choice_.narrow != nullptr)
+        packed_.narrow_steps = narrow_steps(reinterpret_cast<const std::int8_t*>(packed_.weights.data()),
+                                            step_.groups * panels_, row_ / 4, largest);
+      if (choice_.packed_bits != 0) narrow_panels();
+    }
+  }
+
+ private:
+  /// Bytes of weights that belong to bytes of the input.
+  std::int64_t weight_bytes(std::int64_t input_bytes) const {
+    if (choice_.form == LayerInput::Form::wide) return input_bytes / 2;
+    return choice_.lookups == 0 ? input_bytes : input_bytes * choice_.lookups;
+  }
+
+  std::size_t column(std::int64_t o) const {
+    return static_cast<std::size_t>(o / group_out_ * panels_ * choice_.panel + o % group_out_);
+  }
+
+  void sum_taps() {
+    const auto stride = static_cast<std::size_t>(stride_);
+    packed_.base.assign(stride, 0);
+    packed_.tap_sums.assign(static_cast<std::size_t>(weights_.taps) * stride, 0);
+    const std::int8_t* values = weights_.values.data();
+    for (std::int64_t o = 0; o < step_.out_channels; ++o) {
+      for (std::int64_t t = 0; t < weights_.taps; ++t, values += weights_.tap) {
+        const std::int32_t sum = sum_bytes(values, weights_.tap);
+        packed_.tap_sums[static_cast<std::size_t>(t) * stride + column(o)] = sum;
+        // Bytes hold code - min; bits hold codes as they are.
+        if (choice_.form != LayerInput::Form::words) packed_.base[column(o)] += sum * code_.min;
+      }
+    }
+  }
+
+  void pack_panels() {
+    packed_.group_bytes = panels_ * row_ * choice_.panel;
+    packed_.weights.assign(static_cast<std::size_t>(step_.groups * packed_.group_bytes));
+    // A cache line more, so that rows of 2^n bytes do not lie in one cache set.
+    const std::int64_t row_stride = (row_ + 63) / 64 * 64 + 64;
+    std::vector<std::uint8_t> rows(static_cast<std::size_t>(choice_.panel * row_stride));
+    for (std::int64_t p = 0; p < step_.groups * panels_; ++p) {
+      const std::int64_t first = p % panels_ * choice_.panel, used = std::min(choice_.panel, group_out_ - first);
+      if (used < choice_.panel) std::fill(rows.begin(), rows.end(), std::uint8_t{0});
+      for (std::int64_t i = 0; i < used; ++i)
+        fill_row(p / panels_ * group_out_ + first + i, rows.data() + i * row_stride);
+      std::uint8_t* const panel = packed_.weights.data() + p * row_ * choice_.panel;
+      if (choice_.lookups != 0)
+        interleave<1, lookup_panel>(rows.data(), row_stride, row_, panel);
+      else if (choice_.form == LayerInput::Form::wide)
+        interleave<2, direct_panel>(rows.data(), row_stride, row_, panel);
+      else
+        interleave<4, direct_panel>(rows.data(), row_stride, row_, panel);
+    }
+  }
+
+  /// All weights of output o; what lies between the taps' bytes stays 0.
+  void fill_row(std::int64_t o, std::uint8_t* row) const {
+    const std::int8_t* values = weights_.values.data() + o * weights_.taps * weights_.tap;
+    for (std::int64_t run = 0; run < runs_.runs; ++run, row += weight_bytes(runs_.run_bytes)) {
+      for (std::int64_t t = 0; t < runs_.run_taps; ++t, values += weights_.tap)
+        fill_tap(values, row + t * weight_bytes(runs_.tap_bytes));
+    }
+  }
+
+  void fill_tap(const std::int8_t* values, std::uint8_t* to) const {
+    const bool words = choice_.form == LayerInput::Form::words;
+    if (choice_.lookups != 0)
+      words ? nibbles_of_signs(values, to) : nibbles_of_levels(values, to);
+    else if (words)
+      sign_bits(values, weights_.tap, to);
+    else if (weights_.tap > 0)
+      std::memcpy(to, values, static_cast<std::size_t>(weights_.tap));
+  }
+
+  /// Sign bits are not levels: a layer of nothing but +1 has one level, number 0.
+  void nibbles_of_signs(const std::int8_t* values, std::uint8_t* to) const {
+    for (std::int64_t i = 0; i < weights_.tap; i += 8) {
+      std::uint8_t byte = 0;
+      sign_bits(values + i, std::min<std::int64_t>(8, weights_.tap - i), &byte);
+      to[i / 4] = byte & 15;
+      to[i / 4 + 1] = byte >> 4;
+    }
+  }
+
+  void nibbles_of_levels(const std::int8_t* values, std::uint8_t* to) const {
+    const int bits = choice_.weight_bits;
+    const std::int64_t each = 4 / bits;
+    for (std::int64_t i = 0; i < weights_.tap; i += each, ++to) {
+      unsigned nibble = 0;
+      for (std::int64_t j = 0; j < std::min(each, weights_.tap - i); ++j)
+        nibble |= weights_.level(values[i + j]) << (j * bits);
+      *to = static_cast<std::uint8_t>(nibble);
+    }
+  }
+
+  void fill_lookup(std::int64_t inputs) {
+    const int lookups = choice_.lookups;
+    packed_.tables.assign(static_cast<std::size_t>(256 * lookups * 16));
+    std::int32_t largest = 4, shift = 0;
+    if (choice_.form == LayerInput::Form::words) {
+      // Entries count matches: sum = 2 * matches - K, where unused bits match.
+      shift = 1;
+      for (int byte = 0; byte < 256; ++byte) {
+        for (int w = 0; w < 16; ++w) {
+          for (int l = 0; l < 2; ++l)
+            packed_.tables.data()[(byte * 2 + l) * 16 + w] =
+                static_cast<std::uint8_t>(4 - __builtin_popcount(static_cast<unsigned>((byte >> (4 * l) & 15) ^ w)));
+        }
+      }
+      std::fill(packed_.base.begin(), packed_.base.end(), static_cast<std::int32_t>(-inputs - 2 * (row_ * 4 - inputs)));
+    } else {
+      const std::int32_t lowest = fill_tables(largest);
+      const std::int32_t times = choice_.form == LayerInput::Form::split ? 1 + 4 : 1;
+      for (std::int32_t& b : packed_.base) b += static_cast<std::int32_t>(row_) * lowest * times;
+    }
+    LookupTables& lookup = packed_.lookup;
+    lookup.tables = packed_.tables.data();
+    lookup.lookups = lookups;
+    lookup.shift = shift;
+    lookup.byte_units = 255 / (largest * 2 * lookups);
+    lookup.word_units = 65535 / (largest * 2 * lookups) / lookup.byte_units * lookup.byte_units;
+  }
+
+  /// Sums of products of 2-bit codes with weight levels, minus the lowest of them, which is returned.
+  std::int32_t fill_tables(std::int32_t& largest) {
+    const int lookups = choice_.lookups, bits = choice_.weight_bits, per_lookup = 4 / bits;
+    const auto entry = [&](int byte, int l, int w) {
+      std::int32_t sum = 0;
+      for (int i = 0; i < per_lookup; ++i)
+        sum += (byte >> (2 * (l * per_lookup + i)) & 3) * weights_.value(w >> (i * bits) & ((1 << bits) - 1));
+      return sum;
+    };
+    std::int32_t low = 0, high = 0;
+    for (int pass = 0; pass < 2; ++pass) {
+      for (int byte = 0; byte < 256; ++byte) {
+        for (int l = 0; l < lookups; ++l) {
+          for (int w = 0; w < 16; ++w) {
+            const std::int32_t sum = entry(byte, l, w);
+            low = std::min(low, sum), high = std::max(high, sum);
+            if (pass == 1) packed_.tables.data()[(byte * lookups + l) * 16 + w] = static_cast<std::uint8_t>(sum - low);
+          }
+        }
+      }
+    }
+    largest = std::max(high - low, 1);
+    return low;
+  }
+
+  /// From bytes to `packed_bits`, panel by panel.
+  void narrow_panels() {
+    PackedPanel& form = packed_.form;
+    form = {choice_.packed_bits, row_ * direct_panel};
+    packed_.zero = -weights_.levels.front();
+    AlignedBytes narrow;
+    narrow.assign(static_cast<std::size_t>(step_.groups * panels_ * form.bytes()));
+    std::vector<std::uint8_t> codes(static_cast<std::size_t>(form.weights));
+    for (std::int64_t p = 0; p < step_.groups * panels_; ++p) {
+      const std::uint8_t* const panel = packed_.weights.data() + p * form.weights;
+      for (std::size_t e = 0; e < codes.size(); ++e) codes[e] = static_cast<std::uint8_t>(panel[e] + packed_.zero);
+      pack_panel(form, codes.data(), narrow.data() + p * form.bytes());
+    }
+    std::swap(packed_.weights, narrow);
+  }
+
+  static std::int32_t sum_bytes(const std::int8_t* values, std::int64_t count) {
+    std::int32_t sum = 0;
+    for (std::int64_t i = 0; i < count; ++i) sum += values[i];
+    return sum;
+  }
+
+  const Step& step_;
+  const LayerWeights& weights_;
+  const LayerChoice& choice_;
+  const LayerRuns& runs_;
+  const CodeType& code_;
+  PackedLayer& packed_;
+  std::int64_t group_out_, panels_, stride_, row_;  // row_: bytes of an output's weights
+};
+
+constexpr std::int64_t pairs = 32;  // of products, in a kernel step of 16 channels
+
+/// What pairs of weights can add up to, below and above 0: magnitudes in units of the largest code.
+struct PairSums {
+  std::int16_t low[pairs], high[pairs];
+};
+struct PairLimits {
+  std::int16_t low, high;
+};
+
+/// The sums of every kernel step of a panel; whether all are within the limits.
+bool pair_sums(const std::int8_t* panel, std::int64_t steps, PairLimits limits, PairSums* sums) {
+  std::int16_t beyond[pairs] = {};
+  for (std::int64_t k = 0; k < steps; ++k, panel += 2 * pairs) {
+    for (std::int64_t i = 0; i < pairs; ++i) {
+      const std::int16_t a = panel[2 * i], b = panel[2 * i + 1];
+      const auto low = static_cast<std::int16_t>(-(std::min<std::int16_t>(a, 0) + std::min<std::int16_t>(b, 0)));
+      const auto high = static_cast<std::int16_t>(std::max<std::int16_t>(a, 0) + std::max<std::int16_t>(b, 0));
+      beyond[i] = static_cast<std::int16_t>(beyond[i] | (low > limits.low) | (high > limits.high));
+      sums[k].low[i] = low, sums[k].high[i] = high;
+    }
+  }
+  return std::all_of(beyond, beyond + pairs, [](std::int16_t b) { return b == 0; });
+}
+
+/// Runs twice as long: neighbours added, in place; false: some are beyond the limits. Both terms are within them.
+bool join_runs(PairSums* sums, std::int64_t count, PairLimits limits) {
+  std::int16_t beyond[pairs] = {};
+  for (std::int64_t r = 0; 2 * r + 1 < count; ++r) {
+    const PairSums &a = sums[2 * r], &b = sums[2 * r + 1];
+    PairSums& to = sums[r];
+    for (std::int64_t i = 0; i < pairs; ++i) {
+      beyond[i] = static_cast<std::int16_t>(beyond[i] | (a.low[i] > limits.low - b.low[i]) |
+                                            (a.high[i] > limits.high - b.high[i]));
+      to.low[i] = static_cast<std::int16_t>(a.low[i] + b.low[i]);
+      to.high[i] = static_cast<std::int16_t>(a.high[i] + b.high[i]);
+    }
+  }
+  if (count % 2 != 0) sums[count / 2] = sums[count - 1];
+  return std::all_of(beyond, beyond + pairs, [](std::int16_t b) { return b == 0; });
+}
+
+/// The longest run of 1, 2, 4, ... steps of one panel, `most` at the most, whose pairs cannot leave 16 bits; 0: none.
+/// Sums of negative weights only grow within a run and so do those of positive ones: runs are judged at their ends.
+std::int64_t narrow_run(const std::int8_t* panel, std::int64_t steps, PairLimits limits, std::int64_t most,
+                        PairSums* sums) {
+  if (!pair_sums(panel, steps, limits, sums)) return 0;
+  std::int64_t best = 1;
+  for (std::int64_t runs = steps; best < most && runs > 1; best *= 2, runs = (runs + 1) / 2) {
+    if (!join_runs(sums, runs, limits)) break;
+  }
+  return best;
+}
+
+}  // namespace
+
+std::int64_t narrow_steps(const std::int8_t* panels, std::int64_t panel_count, std::int64_t steps,
+                          std::int32_t largest) {
+  if (steps == 0) return 0;
+  if (largest <= 0) return steps;
+  const PairLimits limits{static_cast<std::int16_t>(std::min(32768 / largest, 32767)),
+                          static_cast<std::int16_t>(32767 / largest)};
+  std::vector<PairSums> sums(static_cast<std::size_t>(steps));
+  std::int64_t best = 1;
+  while (best < steps) best *= 2;
+  for (std::int64_t p = 0; p < panel_count && best > 0; ++p)
+    best = std::min(best, narrow_run(panels + p * steps * 2 * pairs, steps, limits, best, sums.data()));
+  return std::min(best, steps);
+}
+
+std::shared_ptr<const PackedLayer> pack_layer(const Step& step, const LayerWeights& weights, const LayerChoice& choice,
+                                              const LayerRuns& runs, const CodeType& code) {
+  auto packed = std::make_shared<PackedLayer>();
+  Packer(step, weights, choice, runs, code, *packed).run();
+  return packed;
+}
+
+}  // namespace nnq
