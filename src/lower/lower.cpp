@@ -206,7 +206,7 @@ Program lower(const Graph& given) {
   const bool quantized =
       std::any_of(graph.nodes.begin(), graph.nodes.end(), [](const Node& node) { return node.domain == kNnqDomain; });
   if (!quantized) graph = fold_batch_norm(std::move(graph));
-  graph = quantize_before_concat(std::move(graph));
+  graph = pool_integers(quantize_before_concat(std::move(graph)));
   for (const Node& node : graph.nodes) {
     if (node.is("Quantizer", kNnqDomain))
       throw Error("still holds training quantizers", "node '" + node.name + "'",

@@ -153,6 +153,21 @@ bool flattens(const Lowering& l, const Node& node) {
          (to[1] == features || (to[1] == -1 && (to[0] == 0 || (in->shape[0].known() && in->shape[0].value == to[0]))));
 }
 
+/// The largest value is that of the largest integer where the image rises, and of the smallest where it falls: those
+/// channels are flagged. false: neither is so, or the channels are not known.
+bool largest_by_channel(const Lowering& l, const std::string& value, const Integers& x,
+                        std::vector<std::uint8_t>& min_channels) {
+  if (std::all_of(x.a.begin(), x.a.end(), [](float a) { return a > 0; })) return true;
+  const std::int64_t channels = channels_of(l, value);
+  const auto finite = [](float v) { return std::isfinite(v); };
+  if (channels < 1 || !std::all_of(x.a.begin(), x.a.end(), finite) || !std::all_of(x.b.begin(), x.b.end(), finite))
+    return false;
+  for (std::int64_t c = 0; c < channels; ++c)
+    min_channels.push_back(x.a[x.a.size() == 1 ? 0 : static_cast<std::size_t>(c)] < 0 ? 1 : 0);
+  if (std::find(min_channels.begin(), min_channels.end(), 1) == min_channels.end()) min_channels.clear();
+  return true;
+}
+
 }  // namespace
 
 bool lower_movement(Lowering& l, const Node& node) {
@@ -181,9 +196,8 @@ bool lower_pool(Lowering& l, const Node& node) {
   step.name = node.name;
   step.inputs = {x->value};
   if (node.is("MaxPool")) {
-    // Only an increasing image of the integers keeps their maximum.
-    const bool increasing = std::all_of(x->a.begin(), x->a.end(), [](float a) { return a > 0; });
-    if (!increasing || !read_window(l, node, false, step.window)) return false;
+    if (!read_window(l, node, false, step.window) || !largest_by_channel(l, node.inputs[0], *x, step.min_channels))
+      return false;
     step.kind = StepKind::max_pool;
     const std::int32_t output = moved(l, node.outputs[0], *x);
     Integers y = *x;
