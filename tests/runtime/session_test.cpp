@@ -152,6 +152,30 @@ TEST(Session, AllocatesNothingInASteadyState) {
   }
 }
 
+TEST(Session, FloatStepsAllocateNothingEither) {
+  Graph g;
+  g.inputs.push_back({"image", ValueType::of(DType::f32, {1, 3, 9, 7})});
+  const std::string scales = g.add_initializer("scales", Tensor::of<float>({4}, std::vector<float>{1, 1, 2, 1.5F}));
+  const std::string linear = g.add("Resize", {"image", "", scales}, {{"mode", std::string("linear")}}, "linear");
+  const std::string nearest = g.add("Resize", {"image", "", scales}, {{"mode", std::string("nearest")}}, "nearest");
+  const std::string both = g.add("Concat", {linear, nearest}, {{"axis", std::int64_t{1}}}, "both");
+  g.outputs = {g.add("Softmax", {both}, {{"axis", std::int64_t{1}}}, "shares")};
+  std::shared_ptr<const Model> model;
+  ASSERT_TRUE(Model::from_program(lower(g), model).ok());
+  std::unique_ptr<Session> session;
+  ASSERT_TRUE(Session::create(model, {.threads = 2}, session).ok());
+  const std::vector<Tensor> inputs = {Tensor(DType::f32, {1, 3, 9, 7})};
+  std::vector<Tensor> outputs;
+  ASSERT_TRUE(session->run(inputs, outputs).ok());
+  std::vector<std::string> kernels;
+  for (const StepInfo& step : session->steps()) kernels.push_back(step.kernel);
+  EXPECT_EQ(kernels,
+            (std::vector<std::string>{"resize_float", "resize_nearest_float", "concat_float", "softmax_float"}));
+  const std::int64_t before = allocations;
+  ASSERT_TRUE(session->run(inputs, outputs).ok());
+  EXPECT_EQ(allocations - before, 0);
+}
+
 TEST(Session, RefusesWhatDoesNotFit) {
   std::unique_ptr<Session> session;
   ASSERT_TRUE(Session::create(small_model(), {}, session).ok());

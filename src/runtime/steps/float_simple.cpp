@@ -119,8 +119,12 @@ std::unique_ptr<PreparedStep> make_float_simple(const PlanContext& plan, const S
   if (step.node.is("Relu")) return std::make_unique<FloatRelu>(plan, step);
   if (step.node.is("MaxPool") || step.node.is("AveragePool") || step.node.is("GlobalAveragePool"))
     return make_float_pool(plan, step);
-  if (plan.slot(step.outputs[0]).bytes == 0 || !all_float(plan, step)) return nullptr;
+  if (plan.slot(step.outputs[0]).bytes == 0) return nullptr;
+  if (step.node.is("Resize") || step.node.is("Upsample")) return make_float_resize(plan, step);
+  if (!all_float(plan, step)) return nullptr;
   if (step.node.is("Affine", kNnqDomain) && step.inputs.size() == 3) return make_affine(plan, step);
+  if (step.node.is("Concat")) return make_float_concat(plan, step);
+  if (step.node.is("Softmax") || step.node.is("LogSoftmax")) return make_float_softmax(plan, step);
   if (step.node.is("Add") && step.inputs.size() == 2 &&
       plan.slot(step.inputs[0]).shape == plan.slot(step.inputs[1]).shape)
     return std::make_unique<FloatAdd>(plan, step);

@@ -11,6 +11,12 @@ namespace nnq {
 std::unique_ptr<PreparedStep> make_float_simple(const PlanContext& plan, const Step& step);
 /// MaxPool, AveragePool, GlobalAveragePool.
 std::unique_ptr<PreparedStep> make_float_pool(const PlanContext& plan, const Step& step);
+/// Concat; nullptr when shapes do not fit.
+std::unique_ptr<PreparedStep> make_float_concat(const PlanContext& plan, const Step& step);
+/// Resize, Upsample; nullptr when other axes than the last two change, or the input is cropped.
+std::unique_ptr<PreparedStep> make_float_resize(const PlanContext& plan, const Step& step);
+/// Softmax, LogSoftmax; nullptr when the axis is none.
+std::unique_ptr<PreparedStep> make_float_softmax(const PlanContext& plan, const Step& step);
 /// A convolution of images with one input channel a group.
 std::unique_ptr<PreparedStep> make_float_depthwise(const PlanContext& plan, const Step& step, const Window& window);
 
