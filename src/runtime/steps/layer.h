@@ -11,12 +11,16 @@
 
 namespace nnq {
 
-/// A layer's integers [outputs][taps][tap], and the set of values they take.
+/// A layer's integers [outputs][taps][tap], unpacked when they are asked for, and the set of values they take.
 struct LayerWeights {
   explicit LayerWeights(const Step& step);
+  const std::vector<std::int8_t>& values() const {
+    if (values_.empty()) values_ = packed_.unpack();
+    return values_;
+  }
   void set_taps(std::int64_t count) {
     taps = count;
-    tap = taps > 0 ? static_cast<std::int64_t>(values.size()) / (outputs * taps) : 0;
+    tap = taps > 0 ? packed_.count / (outputs * taps) : 0;
   }
 
   /// Number of a value in `levels`, and the value of a number (numbers beyond the last mean the first).
@@ -25,11 +29,12 @@ struct LayerWeights {
     return levels[static_cast<std::size_t>(number) < levels.size() ? static_cast<std::size_t>(number) : 0];
   }
 
-  std::vector<std::int8_t> values;
   std::vector<std::int8_t> levels;  // distinct values, ascending
   std::int64_t outputs, taps = 1, tap = 1;
 
  private:
+  const PackedWeights& packed_;
+  mutable std::vector<std::int8_t> values_;
   std::uint8_t index_[256] = {};
 };
 

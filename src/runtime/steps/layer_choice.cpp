@@ -55,8 +55,9 @@ bool pairs_fit(const LayerWeights& weights, std::int32_t largest) {
   if (2 * highest * largest <= 32767) return true;
   // Odd taps are read one after the other: their pairs reach over into the next.
   if (weights.tap % 2 != 0) return false;
-  for (std::size_t i = 0; i + 1 < weights.values.size(); i += 2) {
-    const std::int32_t a = weights.values[i], b = weights.values[i + 1];
+  const std::vector<std::int8_t>& values = weights.values();
+  for (std::size_t i = 0; i + 1 < values.size(); i += 2) {
+    const std::int32_t a = values[i], b = values[i + 1];
     if ((std::max(a, 0) + std::max(b, 0)) * largest > 32767 || (std::min(a, 0) + std::min(b, 0)) * largest < -32768)
       return false;
   }

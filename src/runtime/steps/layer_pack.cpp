@@ -67,7 +67,7 @@ class Packer {
     const auto stride = static_cast<std::size_t>(stride_);
     packed_.base.assign(stride, 0);
     packed_.tap_sums.assign(static_cast<std::size_t>(weights_.taps) * stride, 0);
-    const std::int8_t* values = weights_.values.data();
+    const std::int8_t* values = weights_.values().data();
     for (std::int64_t o = 0; o < step_.out_channels; ++o) {
       for (std::int64_t t = 0; t < weights_.taps; ++t, values += weights_.tap) {
         const std::int32_t sum = sum_bytes(values, weights_.tap);
@@ -101,7 +101,7 @@ class Packer {
 
   /// All weights of output o; what lies between the taps' bytes stays 0.
   void fill_row(std::int64_t o, std::uint8_t* row) const {
-    const std::int8_t* values = weights_.values.data() + o * weights_.taps * weights_.tap;
+    const std::int8_t* values = weights_.values().data() + o * weights_.taps * weights_.tap;
     for (std::int64_t run = 0; run < runs_.runs; ++run, row += weight_bytes(runs_.run_bytes)) {
       for (std::int64_t t = 0; t < runs_.run_taps; ++t, values += weights_.tap)
         fill_tap(values, row + t * weight_bytes(runs_.tap_bytes));
