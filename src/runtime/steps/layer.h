@@ -18,6 +18,16 @@ struct LayerWeights {
     if (values_.empty()) values_ = packed_.unpack();
     return values_;
   }
+  /// One of them, from its planes.
+  std::int32_t at(std::int64_t element) const {
+    std::int32_t value = packed_.offset;
+    for (std::size_t k = 0; k < packed_.plane_scale.size(); ++k) {
+      const std::uint8_t byte = packed_.data[k * packed_.plane_bytes() + static_cast<std::size_t>(element / 8)];
+      value += packed_.plane_scale[k] * (byte >> (element % 8) & 1);
+    }
+    return value;
+  }
+  std::int64_t count() const { return packed_.count; }
   void set_taps(std::int64_t count) {
     taps = count;
     tap = taps > 0 ? packed_.count / (outputs * taps) : 0;

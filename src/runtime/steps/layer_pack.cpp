@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "runtime/steps/sign_bits.h"
 
@@ -70,7 +71,7 @@ class Packer {
     const std::int8_t* values = weights_.values().data();
     for (std::int64_t o = 0; o < step_.out_channels; ++o) {
       for (std::int64_t t = 0; t < weights_.taps; ++t, values += weights_.tap) {
-        const std::int32_t sum = sum_bytes(values, weights_.tap);
+        const std::int32_t sum = std::accumulate(values, values + weights_.tap, std::int32_t{0});
         packed_.tap_sums[static_cast<std::size_t>(t) * stride + column(o)] = sum;
         // Bytes hold code - min; bits hold codes as they are.
         if (choice_.form != LayerInput::Form::words) packed_.base[column(o)] += sum * code_.min;
@@ -206,12 +207,6 @@ class Packer {
       pack_panel(form, codes.data(), narrow.data() + p * form.bytes());
     }
     std::swap(packed_.weights, narrow);
-  }
-
-  static std::int32_t sum_bytes(const std::int8_t* values, std::int64_t count) {
-    std::int32_t sum = 0;
-    for (std::int64_t i = 0; i < count; ++i) sum += values[i];
-    return sum;
   }
 
   const Step& step_;
