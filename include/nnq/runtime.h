@@ -40,6 +40,8 @@ class Model {
   const std::map<std::string, std::string>& metadata() const;  // input normalisation, labels, recipe hash, ...
   const Program& program() const;
   std::size_t file_bytes() const;
+  /// Memory of the weights that sessions of this model have arranged for their kernels and share; 0 without sessions.
+  std::size_t packed_bytes() const;
 
  private:
   struct State;

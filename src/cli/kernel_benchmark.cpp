@@ -6,6 +6,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "cli/table.h"
@@ -120,6 +121,12 @@ double time_planes(const PlaneKernel& kernel, const Size& s, int weight_planes, 
   });
 }
 
+/// The instruction set of a lookup kernel: the least of the rows that have it.
+Isa lookup_isa(std::span<const DirectKernels> rows, DirectKernel lookup) {
+  const auto last = std::find_if(rows.rbegin(), rows.rend(), [&](const auto& row) { return row.lookup == lookup; });
+  return last->isa;
+}
+
 /// Times every kernel that the active instruction set allows; calls report(name, isa, ceiling's kind, microseconds).
 template <class F>
 void time_size(const Size& s, F&& report) {
@@ -129,7 +136,7 @@ void time_size(const Size& s, F&& report) {
       one_two{tables.data(), 1, 0, 5, 1365};
   std::size_t count = 0;
   const DirectKernels* direct = direct_table(count);
-  bool lookup_done = false;
+  DirectKernel lookup_done = nullptr;
   for (std::size_t i = 0; i < count; ++i) {
     const DirectKernels& row = direct[i];
     if (row.isa > active_isa()) continue;
@@ -140,15 +147,17 @@ void time_size(const Size& s, F&& report) {
     if (!row.lookup_binary)
       report(row.binary_name, row.isa, CeilingKind::binary,
              time_direct(row.binary, s, {(s.k + 7) / 8, 4, 64, direct_panel}, nullptr));
-    if (row.lookup == nullptr || lookup_done) continue;
-    lookup_done = true;  // one kernel serves several rows
+    if (row.lookup == nullptr || row.lookup == lookup_done) continue;  // one kernel serves several rows
+    lookup_done = row.lookup;
+    const Isa isa = lookup_isa({direct, count}, row.lookup);
+    const auto report_lookup = [&](const char* bits, const Form& form, const LookupTables& entries, double share) {
+      report(fmt::format("{} {}", bits, row.lookup_name).c_str(), isa, CeilingKind::lookup,
+             time_direct(row.lookup, s, form, &entries), share);
+    };
     const std::int64_t panel = lookup_panel;
-    report("w1a1 lookup_avx2", Isa::avx2, CeilingKind::lookup,
-           time_direct(row.lookup, s, {(s.k + 7) / 8, 2, 4 * panel, panel}, &binary));
-    report("w1a2 lookup_avx2", Isa::avx2, CeilingKind::lookup,
-           time_direct(row.lookup, s, {(s.k + 3) / 4, 2, 2 * panel, panel}, &one_two));
-    report("w2a2 lookup_avx2", Isa::avx2, CeilingKind::lookup,
-           time_direct(row.lookup, s, {(s.k + 3) / 4, 2, 4 * panel, panel}, &two_two), /*share=*/0.5);
+    report_lookup("w1a1", {(s.k + 7) / 8, 2, 4 * panel, panel}, binary, 1);
+    report_lookup("w1a2", {(s.k + 3) / 4, 2, 2 * panel, panel}, one_two, 1);
+    report_lookup("w2a2", {(s.k + 3) / 4, 2, 4 * panel, panel}, two_two, 0.5);
   }
   const PlaneKernel* planes = plane_table(count);
   for (std::size_t i = 0; i < count; ++i) {

@@ -92,6 +92,7 @@ const std::vector<ModelPort>& Model::outputs() const { return state_->outputs; }
 const std::map<std::string, std::string>& Model::metadata() const { return state_->program.metadata; }
 const Program& Model::program() const { return state_->program; }
 std::size_t Model::file_bytes() const { return state_->file_bytes; }
+std::size_t Model::packed_bytes() const { return static_cast<std::size_t>(state_->weights.bytes()); }
 
 Status Model::from_program(Program program, std::shared_ptr<const Model>& model) {
   NNQ_TRY(check_program(program));

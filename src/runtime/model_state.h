@@ -3,6 +3,7 @@
 
 #include "nnq/program.h"
 #include "nnq/runtime.h"
+#include "runtime/shared_weights.h"
 
 namespace nnq {
 
@@ -11,6 +12,7 @@ struct Model::State {
   Program program;
   std::vector<ModelPort> inputs, outputs;
   std::size_t file_bytes;  // 0: made in memory
+  SharedWeights weights;   // of the sessions' plans
 };
 
 }  // namespace nnq

@@ -52,8 +52,8 @@ std::size_t place(std::vector<Piece>& pieces) {
 
 class Planner {
  public:
-  Planner(const Program& program, int threads, std::size_t memory_cap, Plan& plan, Tuner* tuner)
-      : program_(program), threads_(threads), memory_cap_(memory_cap), plan_(plan), tuner_(tuner) {}
+  Planner(const Program& program, SharedWeights& weights, const PlanOptions& options, Plan& plan)
+      : program_(program), weights_(weights), options_(options), plan_(plan) {}
 
   Status run() {
     plan_.slots.assign(program_.values.size(), {});
@@ -298,7 +298,8 @@ class Planner {
 
   Status prepare() {
     const Isa isa = active_isa();
-    const PlanContext context{program_, plan_.slots, gemm_kernels(isa), isa, threads_, tuner_};
+    const PlanContext context{program_,         plan_.slots, gemm_kernels(isa), isa,
+                              options_.threads, weights_,    options_.tuner};
     for (const Step& step : program_.steps) {
       if (is_constant(step)) continue;
       plan_.steps.push_back(make(context, step));
@@ -357,8 +358,9 @@ class Planner {
       pieces[values + i] = {aligned(plan_.steps[i]->scratch_bytes), i, i, no_place};
     }
     plan_.peak_bytes = place(pieces);
-    if (memory_cap_ > 0 && plan_.peak_bytes > memory_cap_) {
-      return {StatusCode::out_of_memory, text("the plan needs ", plan_.peak_bytes, " bytes, the cap is ", memory_cap_)};
+    if (options_.memory_cap > 0 && plan_.peak_bytes > options_.memory_cap) {
+      return {StatusCode::out_of_memory,
+              text("the plan needs ", plan_.peak_bytes, " bytes, the cap is ", options_.memory_cap)};
     }
     // Zeroed: padding bits and rows are read before they matter, and first touches happen here, not in the first run.
     plan_.memory.reset(new (std::nothrow) std::byte[plan_.peak_bytes + alignment]());
@@ -376,10 +378,9 @@ class Planner {
   }
 
   const Program& program_;
-  int threads_;
-  std::size_t memory_cap_;
+  SharedWeights& weights_;
+  const PlanOptions& options_;
   Plan& plan_;
-  Tuner* tuner_;
   std::vector<bool> bits_;  // by value
 };
 
@@ -391,14 +392,14 @@ std::int64_t Slot::positions() const {
   return n;
 }
 
-Status make_plan(const Program& program, const std::vector<Shape>& input_shapes, int threads, std::size_t memory_cap,
-                 Plan& plan, Tuner* tuner) {
+Status make_plan(const Program& program, SharedWeights& weights, const std::vector<Shape>& input_shapes,
+                 const PlanOptions& options, Plan& plan) {
   NNQ_REQUIRE(input_shapes.size() == program.inputs.size(), "the model has ", program.inputs.size(), " inputs, got ",
               input_shapes.size());
+  const std::vector<std::unique_ptr<PreparedStep>> before = std::move(plan.steps);
   plan = {};
   plan.input_shapes = input_shapes;
-  return guarded("out of memory while planning",
-                 [&] { return Planner(program, threads, memory_cap, plan, tuner).run(); });
+  return guarded("out of memory while planning", [&] { return Planner(program, weights, options, plan).run(); });
 }
 
 }  // namespace nnq

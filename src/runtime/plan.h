@@ -10,6 +10,7 @@
 #include "kernels/gemm/gemm.h"
 #include "nnq/program.h"
 #include "nnq/runtime.h"
+#include "runtime/shared_weights.h"
 #include "runtime/thread_pool.h"
 
 namespace nnq {
@@ -65,10 +66,17 @@ struct PlanContext {
   const GemmKernels& kernels;
   Isa isa;
   int threads;
+  SharedWeights& weights;
   Tuner* tuner = nullptr;  // measures which kernel a layer takes; none: the cost model says
 
   Slot& slot(std::int32_t value) const { return slots[static_cast<std::size_t>(value)]; }
   const CodeType& code(std::int32_t value) const { return program.values[static_cast<std::size_t>(value)].code; }
+  /// Weights of a step, made or shared with other plans of the model; `form`: all that they depend on besides the step
+  /// and the instruction set.
+  template <class T, class F>
+  std::shared_ptr<const T> shared(const Step& step, const std::string& form, F&& make) const {
+    return weights.get<T>(text(name_of(isa), " ", &step - program.steps.data(), " ", form), std::forward<F>(make));
+  }
 };
 
 std::unique_ptr<PreparedStep> make_layer(const PlanContext& plan, const Step& step);  // convolution, dense
@@ -114,8 +122,14 @@ struct Plan {
   std::size_t peak_bytes = 0;
   bool interpreted = false;  // shapes depend on data: the reference interpreter runs it
 };
-/// Makes a plan. memory_cap 0: none. tuner: none, or what times candidate kernels (autotune.h).
-Status make_plan(const Program& program, const std::vector<Shape>& input_shapes, int threads, std::size_t memory_cap,
-                 Plan& plan, Tuner* tuner = nullptr);
+struct PlanOptions {
+  int threads = 1;
+  std::size_t memory_cap = 0;  // 0: none
+  Tuner* tuner = nullptr;      // none, or what times candidate kernels (autotune.h)
+};
+/// Makes a plan; weights: of the program's model. What `plan` held before is gone, but its weights stay until the new
+/// plan has taken what it shares with them.
+Status make_plan(const Program& program, SharedWeights& weights, const std::vector<Shape>& input_shapes,
+                 const PlanOptions& options, Plan& plan);
 
 }  // namespace nnq

@@ -88,11 +88,12 @@ Status Session::State::plan_for(const std::vector<Shape>& shapes) {
   planned = false;
   notes.clear();
   const Program& program = model->program();
+  SharedWeights& weights = model->state_->weights;
   if (!options.autotune) {
-    NNQ_TRY(make_plan(program, shapes, options.threads, options.memory_cap, plan));
+    NNQ_TRY(make_plan(program, weights, shapes, {options.threads, options.memory_cap}, plan));
   } else {
     Tuner tuner(options.threads, options.memory_cap);
-    NNQ_TRY(make_plan(program, shapes, options.threads, options.memory_cap, plan, &tuner));
+    NNQ_TRY(make_plan(program, weights, shapes, {options.threads, options.memory_cap, &tuner}, plan));
     tuner.save();
     notes = std::move(tuner.notes);
   }

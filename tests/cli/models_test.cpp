@@ -1,7 +1,10 @@
 // Verbs that take a model apart, move it and run it: inspect, export, run, benchmark, zoo.
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "cli/model_files.h"
+#include "kernels/direct/direct.h"
 
 namespace {
 
@@ -219,6 +222,21 @@ TEST(CliBenchmark, TimesStepsAndKernels) {
     EXPECT_EQ(row["isa"], "portable");
     EXPECT_GT(row["gops"].get<double>(), 0);
   }
+  // A lookup kernel is called by its name and by the instruction set that it needs, on any machine.
+  const nnq::DirectKernels& direct = nnq::direct_kernels(nnq::hardware_isa());
+  std::set<std::string> lookups;
+  const auto all = nnq("benchmark kernels --json").document();
+  for (const auto& row : all["kernels"]) {
+    const auto name = row["kernel"].get<std::string>();
+    if (name.find("lookup") == std::string::npos) continue;
+    lookups.insert(name);
+    EXPECT_NE(name.find("_" + row["isa"].get<std::string>().substr(0, 4)), std::string::npos) << row.dump();
+  }
+  std::set<std::string> expected;
+  for (const char* bits : {"w1a1 ", "w1a2 ", "w2a2 "}) {
+    if (direct.lookup != nullptr) expected.insert(bits + std::string(direct.lookup_name));
+  }
+  EXPECT_EQ(lookups, expected);
 #if defined(__x86_64__)
   EXPECT_EQ(kernels["skipped"].size(), 2u);
 #endif

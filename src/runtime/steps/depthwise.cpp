@@ -7,6 +7,15 @@
 namespace nnq {
 namespace {
 
+/// Weights by pairs of taps, and sums as in PackedLayer.
+struct PackedDepthwise {
+  std::vector<std::int16_t> weights;
+  std::vector<std::int32_t> base, tap_sums;
+  std::int64_t packed_bytes() const {
+    return static_cast<std::int64_t>(weights.size() * 2 + (base.size() + tap_sums.size()) * 4);
+  }
+};
+
 class DepthwiseLayer final : public PreparedStep {
  public:
   DepthwiseLayer(const PlanContext& plan, const Step& step)
@@ -23,8 +32,10 @@ class DepthwiseLayer final : public PreparedStep {
     operations = 2 * geometry_.positions() * step.weights.count;
     offsets_ = input_.offsets();  // a kernel step is a tap
     if (offsets_.size() % 2 != 0) offsets_.push_back(offsets_.back());
-    pack(step, plan.code(step.inputs[0]).min);
-    weight_bytes = static_cast<std::int64_t>(weights_.size() * sizeof(weights_[0]));
+    packed_ = plan.shared<PackedDepthwise>(step, text("depthwise ", offsets_.size()),
+                                           [&] { return pack(step, plan.code(step.inputs[0]).min); });
+    starts_.make(geometry_, packed_->base, packed_->tap_sums, border_fits() ? 0 : border_);
+    weight_bytes = static_cast<std::int64_t>(packed_->weights.size() * sizeof(std::int16_t));
     input_bytes_ = (input_.scratch_bytes() + 63) / 64 * 64;
     part_bytes_ = static_cast<std::size_t>(blocks_.rows()) *
                       (static_cast<std::size_t>(channels_) * 4 + sizeof(DirectRow)) / 64 * 64 +
@@ -41,8 +52,8 @@ class DepthwiseLayer final : public PreparedStep {
           own + (static_cast<std::size_t>(blocks_.rows()) * sizeof(DirectRow) + 63) / 64 * 64);
       blocks_.each(part, [&](std::int64_t first, std::int64_t count) {
         fill_rows(geometry_, input_, starts_, scratch, first, count, 0, 0, rows);
-        kernel_.run({rows, count, offsets_.data(), static_cast<std::int64_t>(offsets_.size()) / 2, weights_.data(),
-                     channels_, sums});
+        kernel_.run({rows, count, offsets_.data(), static_cast<std::int64_t>(offsets_.size()) / 2,
+                     packed_->weights.data(), channels_, sums});
         epilogue_.write(sums, channels_, first, count);
       });
     });
@@ -52,20 +63,22 @@ class DepthwiseLayer final : public PreparedStep {
  private:
   bool border_fits() const { return border_ >= 0 && border_ <= 255; }
 
-  void pack(const Step& step, std::int32_t min) {
+  std::shared_ptr<const PackedDepthwise> pack(const Step& step, std::int32_t min) const {
+    auto packed = std::make_shared<PackedDepthwise>();
     const std::vector<std::int8_t> w = step.weights.unpack();
     const auto taps = static_cast<std::size_t>(geometry_.taps()), channels = static_cast<std::size_t>(channels_);
-    weights_.assign(offsets_.size() * channels, 0);
-    std::vector<std::int32_t> base(channels, 0), tap_sums(taps * channels, 0);
+    packed->weights.assign(offsets_.size() * channels, 0);
+    packed->base.assign(channels, 0);
+    packed->tap_sums.assign(taps * channels, 0);
     for (std::size_t c = 0; c < channels; ++c) {
       for (std::size_t t = 0; t < taps; ++t) {
         const std::int8_t v = w[c * taps + t];
-        weights_[(t / 2 * channels + c) * 2 + t % 2] = v;
-        tap_sums[t * channels + c] = v;
-        base[c] += v * min;
+        packed->weights[(t / 2 * channels + c) * 2 + t % 2] = v;
+        packed->tap_sums[t * channels + c] = v;
+        packed->base[c] += v * min;
       }
     }
-    starts_.make(geometry_, base, tap_sums, border_fits() ? 0 : border_);
+    return packed;
   }
 
   LayerGeometry geometry_;
@@ -77,7 +90,7 @@ class DepthwiseLayer final : public PreparedStep {
   EpilogueWriter epilogue_;
   std::size_t input_bytes_ = 0, part_bytes_ = 0;
   std::vector<std::int64_t> offsets_;
-  std::vector<std::int16_t> weights_;
+  std::shared_ptr<const PackedDepthwise> packed_;
   LayerStarts starts_;
 };
 

@@ -138,6 +138,11 @@ class FloatConvolution final : public PreparedStep {
   std::size_t part_bytes_;
 };
 
+struct PackedFloats {
+  std::vector<float> values;
+  std::int64_t packed_bytes() const { return static_cast<std::int64_t>(values.size() * 4); }
+};
+
 /// x [rows, k] times constant weights, packed once in panels of 16 outputs.
 class FloatDense final : public PreparedStep {
  public:
@@ -154,14 +159,19 @@ class FloatDense final : public PreparedStep {
     panels_ = (outputs + width - 1) / width;
     operations = 2 * rows_ * outputs * k;
     ceiling = CeilingKind::real;
-    weight_bytes = panels_ * width * k * 4;
-    packed_.assign(static_cast<std::size_t>(panels_ * k * width), 0.0f);
-    for (std::int64_t o = 0; o < outputs; ++o) {
-      for (std::int64_t i = 0; i < k; ++i)
-        packed_[static_cast<std::size_t>((o / width * k + i) * width + o % width)] = weight(o, i);
-    }
+    const auto pack = [&] {
+      auto packed = std::make_shared<PackedFloats>();
+      packed->values.assign(static_cast<std::size_t>(panels_ * k * width), 0.0f);
+      for (std::int64_t o = 0; o < outputs; ++o) {
+        for (std::int64_t i = 0; i < k; ++i)
+          packed->values[static_cast<std::size_t>((o / width * k + i) * width + o % width)] = weight(o, i);
+      }
+      return packed;
+    };
+    // Weights that a plan computed from its shapes are its own.
+    packed_ = plan.program.constants.contains(step.inputs[1]) ? plan.shared<PackedFloats>(step, "dense", pack) : pack();
     bias_.assign(static_cast<std::size_t>(outputs), 0.0f);
-    weight_bytes = static_cast<std::int64_t>(packed_.size()) * 4;
+    weight_bytes = packed_->packed_bytes();
     scratch_bytes = static_cast<std::size_t>(panels_ * rows_ * width) * 4;
   }
   void set_bias(const Tensor& bias, float beta) {
@@ -172,7 +182,7 @@ class FloatDense final : public PreparedStep {
   Status run(ThreadPool& pool) override {
     pool.parallel(panels_, [this](std::int64_t p) {
       float* sums = reinterpret_cast<float*>(scratch) + p * rows_ * width;
-      gemm_(x_.as<float>(), rows_, k_, packed_.data() + p * k_ * width, nullptr, sums, width);
+      gemm_(x_.as<float>(), rows_, k_, packed_->values.data() + p * k_ * width, nullptr, sums, width);
       const std::int64_t n = std::min(width, outputs_ - p * width);
       for (std::int64_t r = 0; r < rows_; ++r) {
         for (std::int64_t o = 0; o < n; ++o)
@@ -188,7 +198,8 @@ class FloatDense final : public PreparedStep {
   const Slot& y_;
   FloatGemm gemm_;
   std::int64_t k_, outputs_, rows_ = 0, panels_ = 0;
-  std::vector<float> packed_, bias_;
+  std::shared_ptr<const PackedFloats> packed_;
+  std::vector<float> bias_;
 };
 
 bool all_float(const PlanContext& plan, const Step& step) {

@@ -37,7 +37,7 @@ class DirectLayer final : public PreparedStep {
         blocks_(geometry_.positions(), choice.most_rows(stride_), plan.threads),
         epilogue_(plan, step) {
     operations = 2 * geometry_.positions() * step.weights.count;
-    pack(weights, plan.code(step.inputs[0]));
+    pack(plan, weights);
     if (choice_.narrow != nullptr) choose_narrow();
     if (packed_->form.bits != 0) unpack_panels(plan.isa);
     kernel = std::string(step.kind == StepKind::convolution ? "conv_" : "dense_") + choice_.name;
@@ -119,12 +119,18 @@ class DirectLayer final : public PreparedStep {
   }
 
   /// No images, no weights: nothing will be computed.
-  void pack(const LayerWeights& weights, const CodeType& code) {
+  void pack(const PlanContext& plan, const LayerWeights& weights) {
     if (geometry_.positions() == 0) {
       packed_ = std::make_shared<PackedLayer>();
       return;
     }
-    packed_ = pack_layer(step_, weights, choice_, input_.runs(), code);
+    const LayerRuns runs = input_.runs();
+    const std::string form = text(
+        "direct ", static_cast<int>(choice_.form), choice_.narrow != nullptr ? " narrow " : " ", choice_.lookups, " ",
+        choice_.weight_bits, " ", choice_.packed_bits, " ", choice_.panel, " ", static_cast<int>(choice_.border), " ",
+        runs.runs, " ", runs.run_bytes, " ", runs.run_taps, " ", runs.tap_bytes);
+    packed_ = plan.shared<PackedLayer>(
+        step_, form, [&] { return pack_layer(step_, weights, choice_, runs, plan.code(step_.inputs[0])); });
     starts_.make(geometry_, packed_->base, packed_->tap_sums, choice_.difference);
   }
 
@@ -217,7 +223,7 @@ std::unique_ptr<PreparedStep> make_bytes(const PlanContext& plan, const Step& st
 }  // namespace
 
 LayerWeights::LayerWeights(const Step& step)
-    : values(step.weights.unpack()), levels(step.weights.levels()), outputs(step.out_channels) {
+    : levels(step.weights.levels()), outputs(step.out_channels), packed_(step.weights) {
   for (std::size_t i = 0; i < levels.size(); ++i)
     index_[static_cast<std::size_t>(levels[i] + 128)] = static_cast<std::uint8_t>(i);
 }

@@ -11,12 +11,26 @@
 
 namespace nnq {
 
-/// A layer's integers [outputs][taps][tap], and the set of values they take.
+/// A layer's integers [outputs][taps][tap], unpacked when they are asked for, and the set of values they take.
 struct LayerWeights {
   explicit LayerWeights(const Step& step);
+  const std::vector<std::int8_t>& values() const {
+    if (values_.empty()) values_ = packed_.unpack();
+    return values_;
+  }
+  /// One of them, from its planes.
+  std::int32_t at(std::int64_t element) const {
+    std::int32_t value = packed_.offset;
+    for (std::size_t k = 0; k < packed_.plane_scale.size(); ++k) {
+      const std::uint8_t byte = packed_.data[k * packed_.plane_bytes() + static_cast<std::size_t>(element / 8)];
+      value += packed_.plane_scale[k] * (byte >> (element % 8) & 1);
+    }
+    return value;
+  }
+  std::int64_t count() const { return packed_.count; }
   void set_taps(std::int64_t count) {
     taps = count;
-    tap = taps > 0 ? static_cast<std::int64_t>(values.size()) / (outputs * taps) : 0;
+    tap = taps > 0 ? packed_.count / (outputs * taps) : 0;
   }
 
   /// Number of a value in `levels`, and the value of a number (numbers beyond the last mean the first).
@@ -25,11 +39,12 @@ struct LayerWeights {
     return levels[static_cast<std::size_t>(number) < levels.size() ? static_cast<std::size_t>(number) : 0];
   }
 
-  std::vector<std::int8_t> values;
   std::vector<std::int8_t> levels;  // distinct values, ascending
   std::int64_t outputs, taps = 1, tap = 1;
 
  private:
+  const PackedWeights& packed_;
+  mutable std::vector<std::int8_t> values_;
   std::uint8_t index_[256] = {};
 };
 

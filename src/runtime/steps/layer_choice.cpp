@@ -55,10 +55,18 @@ bool pairs_fit(const LayerWeights& weights, std::int32_t largest) {
   if (2 * highest * largest <= 32767) return true;
   // Odd taps are read one after the other: their pairs reach over into the next.
   if (weights.tap % 2 != 0) return false;
-  for (std::size_t i = 0; i + 1 < weights.values.size(); i += 2) {
-    const std::int32_t a = weights.values[i], b = weights.values[i + 1];
-    if ((std::max(a, 0) + std::max(b, 0)) * largest > 32767 || (std::min(a, 0) + std::min(b, 0)) * largest < -32768)
-      return false;
+  const auto fit = [&](std::int32_t a, std::int32_t b) {
+    return (std::max(a, 0) + std::max(b, 0)) * largest <= 32767 &&
+           (std::min(a, 0) + std::min(b, 0)) * largest >= -32768;
+  };
+  // Most layers with a pair that does not fit have one early, and need not be unpacked to see it.
+  const std::int64_t early = std::min<std::int64_t>(weights.count(), 8192);
+  for (std::int64_t i = 0; i + 1 < early; i += 2) {
+    if (!fit(weights.at(i), weights.at(i + 1))) return false;
+  }
+  const std::vector<std::int8_t>& values = weights.values();
+  for (auto i = static_cast<std::size_t>(early); i + 1 < values.size(); i += 2) {
+    if (!fit(values[i], values[i + 1])) return false;
   }
   return true;
 }

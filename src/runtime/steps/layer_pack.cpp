@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "runtime/steps/sign_bits.h"
 
@@ -32,7 +33,7 @@ class Packer {
         group_out_(step.out_channels / step.groups),
         panels_((group_out_ + choice.panel - 1) / choice.panel),
         stride_(panels_ * choice.panel * step.groups),
-        row_(weight_bytes(runs.runs * runs.run_bytes)) {}
+        row_(runs.runs * weight_bytes(runs.run_bytes)) {}
 
   void run() {
     sum_taps();
@@ -53,11 +54,10 @@ class Packer {
   }
 
  private:
-  /// Of the weights that meet `input` bytes under the window: as many nibbles as a lookup has for a byte, a byte for
-  /// two of wide codes.
-  std::int64_t weight_bytes(std::int64_t input) const {
-    if (choice_.form == LayerInput::Form::wide) return input / 2;
-    return choice_.lookups == 0 ? input : input * choice_.lookups;
+  /// Bytes of weights that belong to bytes of the input.
+  std::int64_t weight_bytes(std::int64_t input_bytes) const {
+    if (choice_.form == LayerInput::Form::wide) return input_bytes / 2;
+    return choice_.lookups == 0 ? input_bytes : input_bytes * choice_.lookups;
   }
 
   std::size_t column(std::int64_t o) const {
@@ -68,10 +68,10 @@ class Packer {
     const auto stride = static_cast<std::size_t>(stride_);
     packed_.base.assign(stride, 0);
     packed_.tap_sums.assign(static_cast<std::size_t>(weights_.taps) * stride, 0);
-    const std::int8_t* values = weights_.values.data();
+    const std::int8_t* values = weights_.values().data();
     for (std::int64_t o = 0; o < step_.out_channels; ++o) {
       for (std::int64_t t = 0; t < weights_.taps; ++t, values += weights_.tap) {
-        const std::int32_t sum = sum_bytes(values, weights_.tap);
+        const std::int32_t sum = std::accumulate(values, values + weights_.tap, std::int32_t{0});
         packed_.tap_sums[static_cast<std::size_t>(t) * stride + column(o)] = sum;
         // Bytes hold code - min; bits hold codes as they are.
         if (choice_.form != LayerInput::Form::words) packed_.base[column(o)] += sum * code_.min;
@@ -102,7 +102,7 @@ class Packer {
 
   /// All weights of output o; what lies between the taps' bytes stays 0.
   void fill_row(std::int64_t o, std::uint8_t* row) const {
-    const std::int8_t* values = weights_.values.data() + o * weights_.taps * weights_.tap;
+    const std::int8_t* values = weights_.values().data() + o * weights_.taps * weights_.tap;
     for (std::int64_t run = 0; run < runs_.runs; ++run, row += weight_bytes(runs_.run_bytes)) {
       for (std::int64_t t = 0; t < runs_.run_taps; ++t, values += weights_.tap)
         fill_tap(values, row + t * weight_bytes(runs_.tap_bytes));
@@ -207,12 +207,6 @@ class Packer {
       pack_panel(form, codes.data(), narrow.data() + p * form.bytes());
     }
     std::swap(packed_.weights, narrow);
-  }
-
-  static std::int32_t sum_bytes(const std::int8_t* values, std::int64_t count) {
-    std::int32_t sum = 0;
-    for (std::int64_t i = 0; i < count; ++i) sum += values[i];
-    return sum;
   }
 
   const Step& step_;

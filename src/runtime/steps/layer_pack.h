@@ -29,6 +29,10 @@ struct PackedLayer {
   PackedPanel form{};             // of panels that are packed at their width; otherwise 0 bits
   int zero = 0;                   // code of weight 0 in them
   std::vector<std::int32_t> base, tap_sums;  // [stride] sums start from these; [taps][stride] sums of weights
+
+  std::int64_t packed_bytes() const {
+    return weights.size() + tables.size() + static_cast<std::int64_t>((base.size() + tap_sums.size()) * 4);
+  }
 };
 
 /// Packs the weights of `step` for the kernel of `choice`, whose input lies in `runs`. code: of the activations.

@@ -39,6 +39,13 @@ struct Grid {
   }
 };
 
+/// start: all of a sum that does not depend on the input, modulo 2^32: the sums themselves are proven to fit.
+struct PackedMatvec {
+  MatvecPanels panels;
+  std::vector<std::uint32_t> start;
+  std::int64_t packed_bytes() const { return panels.bytes.size() + static_cast<std::int64_t>(start.size() * 4); }
+};
+
 class MatvecLayer final : public PreparedStep {
  public:
   MatvecLayer(const PlanContext& plan, const Step& step, const LayerWeights& weights, const Grid& grid)
@@ -49,12 +56,14 @@ class MatvecLayer final : public PreparedStep {
         inputs_(step.in_channels),
         padded_((inputs_ + matvec_padding - 1) / matvec_padding * matvec_padding),
         epilogue_(plan, step) {
-    pack(step, weights, plan.code(step.inputs[0]).min);
-    kernel = std::string("dense_w") + std::to_string(packed_.bits) + "_" + kernel_.name;
+    packed_ =
+        plan.shared<PackedMatvec>(step, "matvec", [&] { return pack(step, weights, plan.code(step.inputs[0]).min); });
+    const MatvecPanels& panels = packed_->panels;
+    kernel = std::string("dense_w") + std::to_string(panels.bits) + "_" + kernel_.name;
     operations = 2 * rows_ * step.weights.count;
-    weight_bytes = packed_.panels * packed_.panel_bytes();
-    stride_ = packed_.panels * matvec_panel;
-    parts_ = parts_of(packed_.panels, weight_bytes, plan.threads);
+    weight_bytes = panels.panels * panels.panel_bytes();
+    stride_ = panels.panels * matvec_panel;
+    parts_ = parts_of(panels.panels, weight_bytes, plan.threads);
     scratch_bytes = aligned(rows_ * padded_) + aligned(rows_ * stride_ * 4);
   }
 
@@ -71,32 +80,34 @@ class MatvecLayer final : public PreparedStep {
   }
 
  private:
-  /// start_[o] holds all of a sum that does not depend on the input. Arithmetic modulo 2^32: the sums themselves are
-  /// proven to fit.
-  void pack(const Step& step, const LayerWeights& weights, std::int32_t min) {
+  std::shared_ptr<const PackedMatvec> pack(const Step& step, const LayerWeights& weights, std::int32_t min) const {
+    auto packed = std::make_shared<PackedMatvec>();
     std::uint8_t code_of[256] = {};
     for (const std::int8_t level : weights.levels)
       code_of[static_cast<std::uint8_t>(level)] = static_cast<std::uint8_t>((level - grid_.low) / grid_.unit);
-    std::vector<std::uint8_t> codes(weights.values.size());
-    for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = code_of[static_cast<std::uint8_t>(weights.values[i])];
-    packed_.pack(codes.data(), step.out_channels, inputs_, matvec_width(grid_.bits));
-    start_.assign(static_cast<std::size_t>(packed_.panels * matvec_panel), 0);
+    const std::vector<std::int8_t>& values = weights.values();
+    std::vector<std::uint8_t> codes(values.size());
+    for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = code_of[static_cast<std::uint8_t>(values[i])];
+    packed->panels.pack(codes.data(), step.out_channels, inputs_, matvec_width(grid_.bits));
+    packed->start.assign(static_cast<std::size_t>(packed->panels.panels * matvec_panel), 0);
     for (std::int64_t o = 0; o < step.out_channels; ++o) {
       const auto first = codes.begin() + o * inputs_;
       const std::int64_t sum = std::accumulate(first, first + inputs_, std::int64_t{0});
-      start_[static_cast<std::size_t>(o)] = static_cast<std::uint32_t>(
+      packed->start[static_cast<std::size_t>(o)] = static_cast<std::uint32_t>(
           grid_.unit * (128 + min) * sum + static_cast<std::int64_t>(grid_.low) * min * inputs_);
     }
+    return packed;
   }
 
   void part(const std::int8_t* inputs, const std::uint32_t* input_sums, std::int32_t* sums, std::int64_t p) const {
-    const std::int64_t first = packed_.panels * p / parts_, end = packed_.panels * (p + 1) / parts_;
-    kernel_.run({inputs, padded_, rows_, packed_.bits, packed_.bytes.data() + first * packed_.panel_bytes(),
-                 end - first, packed_.blocks, sums + first * matvec_panel, stride_});
+    const MatvecPanels& panels = packed_->panels;
+    const std::int64_t first = panels.panels * p / parts_, end = panels.panels * (p + 1) / parts_;
+    kernel_.run({inputs, padded_, rows_, panels.bits, panels.bytes.data() + first * panels.panel_bytes(), end - first,
+                 panels.blocks, sums + first * matvec_panel, stride_});
     const auto unit = static_cast<std::uint32_t>(grid_.unit), low = static_cast<std::uint32_t>(grid_.low);
     for (std::int64_t r = 0; r < rows_; ++r) {
       const std::uint32_t of_inputs = low * input_sums[r];
-      const std::uint32_t* const start = start_.data();
+      const std::uint32_t* const start = packed_->start.data();
       std::int32_t* const row = sums + r * stride_;
       for (std::int64_t o = first * matvec_panel; o < end * matvec_panel; ++o)
         row[o] = static_cast<std::int32_t>(start[o] + of_inputs + unit * static_cast<std::uint32_t>(row[o]));
@@ -108,8 +119,13 @@ class MatvecLayer final : public PreparedStep {
   Grid grid_;
   std::int64_t rows_, inputs_, padded_, stride_ = 0, parts_ = 1;
   EpilogueWriter epilogue_;
-  MatvecPanels packed_;
-  std::vector<std::uint32_t> start_;
+  std::shared_ptr<const PackedMatvec> packed_;
+};
+
+struct PackedSigns {
+  AlignedBytes bytes;  // of 64-bit words [panel][words][plane_panel]
+  std::vector<std::int32_t> start;
+  std::int64_t packed_bytes() const { return bytes.size() + static_cast<std::int64_t>(start.size() * 4); }
 };
 
 /// Signs times signs: counts of common bits of 64-bit words; sum = 4 common - 2 of the input - 2 of the weights + K.
@@ -124,7 +140,8 @@ class BinaryMatvec final : public PreparedStep {
         words_((halves_ + 1) / 2),
         panels_((step.out_channels + plane_panel - 1) / plane_panel),
         epilogue_(plan, step) {
-    pack(step, weights);
+    packed_ = plan.shared<PackedSigns>(step, text("signs ", in_.channels(), " ", words_),
+                                       [&] { return pack(step, weights); });
     kernel = std::string("dense_w1_") + kernel_.name;
     operations = 2 * rows_ * step.weights.count;
     weight_bytes = panels_ * words_ * plane_panel * 8;
@@ -149,38 +166,40 @@ class BinaryMatvec final : public PreparedStep {
   }
 
  private:
-  void pack(const Step& step, const LayerWeights& weights) {
+  std::shared_ptr<const PackedSigns> pack(const Step& step, const LayerWeights& weights) const {
+    auto packed = std::make_shared<PackedSigns>();
     const std::int64_t channels = in_.channels(), words = in_.words();
-    bytes_.assign(static_cast<std::size_t>(panels_ * words_ * plane_panel * 8));
-    start_.assign(static_cast<std::size_t>(panels_ * plane_panel), 0);
-    auto* const to = reinterpret_cast<std::uint64_t*>(bytes_.data());
+    packed->bytes.assign(static_cast<std::size_t>(panels_ * words_ * plane_panel * 8));
+    packed->start.assign(static_cast<std::size_t>(panels_ * plane_panel), 0);
+    auto* const to = reinterpret_cast<std::uint64_t*>(packed->bytes.data());
     std::vector<std::uint64_t> row(static_cast<std::size_t>(words_));
     for (std::int64_t o = 0; o < step.out_channels; ++o) {
       auto* bits = reinterpret_cast<std::uint8_t*>(row.data());
-      const std::int8_t* const values = weights.values.data() + o * inputs_;
+      const std::int8_t* const values = weights.values().data() + o * inputs_;
       for (std::int64_t i = 0; i < inputs_; i += channels, bits += words * 4) sign_bits(values + i, channels, bits);
       for (std::int64_t k = 0; k < words_; ++k) {
         const std::uint64_t word = row[static_cast<std::size_t>(k)];
         to[(o / plane_panel * words_ + k) * plane_panel + o % plane_panel] = word;
-        start_[static_cast<std::size_t>(o)] -= 2 * __builtin_popcountll(word);
+        packed->start[static_cast<std::size_t>(o)] -= 2 * __builtin_popcountll(word);
       }
     }
+    return packed;
   }
 
   void part(const std::uint64_t* words, std::int32_t constant, std::int32_t* sums, std::int64_t p) const {
     const std::int64_t first = panels_ * p / parts_, end = panels_ * (p + 1) / parts_;
-    kernel_.counts(words, 1, reinterpret_cast<const std::uint64_t*>(bytes_.data()) + first * words_ * plane_panel, 1,
+    kernel_.counts(words, 1,
+                   reinterpret_cast<const std::uint64_t*>(packed_->bytes.data()) + first * words_ * plane_panel, 1,
                    words_, end - first, sums + first * plane_panel, panels_ * plane_panel);
     for (std::int64_t o = first * plane_panel; o < end * plane_panel; ++o)
-      sums[o] = 4 * sums[o] + start_[static_cast<std::size_t>(o)] + constant;
+      sums[o] = 4 * sums[o] + packed_->start[static_cast<std::size_t>(o)] + constant;
   }
 
   const Slot& in_;
   const PlaneKernel& kernel_;
   std::int64_t rows_, inputs_, halves_, words_, panels_, parts_ = 1;
   EpilogueWriter epilogue_;
-  AlignedBytes bytes_;
-  std::vector<std::int32_t> start_;
+  std::shared_ptr<const PackedSigns> packed_;
 };
 
 }  // namespace

@@ -50,12 +50,14 @@ void PlanePacker::pack(const std::uint8_t* codes, std::int64_t first, std::int64
   }
 }
 
-std::vector<std::uint64_t> plane_panels(const PlaneGeometry& geometry, const Step& step) {
+std::shared_ptr<const PlanePanels> plane_panels(const PlaneGeometry& geometry, const Step& step) {
   const std::int64_t words = geometry.words(), group_out = step.out_channels / step.groups, taps = geometry.taps(),
                      panels = (group_out + plane_panel - 1) / plane_panel, group_in = geometry.group_in(),
                      group_bits = geometry.group_bytes() * 8;
   const int planes = step.weights.bits;
-  std::vector<std::uint64_t> packed(static_cast<std::size_t>(step.groups * panels * planes * words * plane_panel), 0);
+  auto made = std::make_shared<PlanePanels>();
+  std::vector<std::uint64_t>& packed = made->words;
+  packed.assign(static_cast<std::size_t>(step.groups * panels * planes * words * plane_panel), 0);
   for (int p = 0; p < planes; ++p) {
     const std::uint8_t* bits = step.weights.data + step.weights.plane_bytes() * static_cast<std::size_t>(p);
     std::int64_t element = 0;
@@ -72,7 +74,7 @@ std::vector<std::uint64_t> plane_panels(const PlaneGeometry& geometry, const Ste
       }
     }
   }
-  return packed;
+  return made;
 }
 
 std::vector<std::int32_t> plane_tap_counts(const PlaneGeometry& geometry, const Step& step) {

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "runtime/plan.h"
@@ -57,7 +58,11 @@ class PlanePacker {
 };
 
 /// The weights of all groups for the kernel: [group][panel][plane][word][8].
-std::vector<std::uint64_t> plane_panels(const PlaneGeometry& geometry, const Step& step);
+struct PlanePanels {
+  std::vector<std::uint64_t> words;
+  std::int64_t packed_bytes() const { return static_cast<std::int64_t>(words.size() * sizeof(words[0])); }
+};
+std::shared_ptr<const PlanePanels> plane_panels(const PlaneGeometry& geometry, const Step& step);
 /// Set weight bits: [plane][tap][output channel].
 std::vector<std::int32_t> plane_tap_counts(const PlaneGeometry& geometry, const Step& step);
 

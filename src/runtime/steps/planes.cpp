@@ -204,14 +204,15 @@ class PlaneLayer final : public PreparedStep {
         sums_(geometry_, step),
         tail_(plan, step),
         kernel_(plane_kernel(plan.isa)),
-        panels_(plane_panels(geometry_, step)),
+        panels_(plan.shared<PlanePanels>(step, text("planes ", geometry_.taps()),
+                                         [&] { return plane_panels(geometry_, step); })),
         code_planes_(step.planes.code_planes()),
         words_(geometry_.words()) {
     kernel = std::string(step.kind == StepKind::plane_convolution ? "conv_" : "dense_") + kernel_.name;
     operations = 2 * geometry_.positions() * step.weights.count;
     ceiling = CeilingKind::binary;  // one product of bits for every pair of planes
     ceiling_share = 1.0 / (step.weights.bits * code_planes_);
-    weight_bytes = static_cast<std::int64_t>(panels_.size() * sizeof(panels_[0]));
+    weight_bytes = panels_->packed_bytes();
     group_panels_ = (step.out_channels / step.groups + plane_panel - 1) / plane_panel;
     stride_ = group_panels_ * plane_panel;
     const std::int64_t positions = geometry_.positions();
@@ -266,7 +267,8 @@ class PlaneLayer final : public PreparedStep {
       for (int q = 0; q < code_planes_; ++q) {
         for (std::int64_t k = 0; k < words_; ++k) set[q] += std::popcount(row[q * words_ + k]);
       }
-      const std::uint64_t* panels = panels_.data() + g * group_panels_ * step_.weights.bits * words_ * plane_panel;
+      const std::uint64_t* panels =
+          panels_->words.data() + g * group_panels_ * step_.weights.bits * words_ * plane_panel;
       kernel_.counts(row, code_planes_, panels, step_.weights.bits, words_, group_panels_, counts, stride_);
       sums_.combine(g, counts, stride_, set, weights, inside, y);
     }
@@ -303,7 +305,7 @@ class PlaneLayer final : public PreparedStep {
   PlaneSums sums_;
   PlaneTail tail_;
   const PlaneKernel& kernel_;
-  std::vector<std::uint64_t> panels_;
+  std::shared_ptr<const PlanePanels> panels_;
   int code_planes_;
   std::int64_t words_, group_panels_ = 0, stride_ = 0, rows_ = 1, parts_ = 1;
   std::size_t row_bytes_ = 0, count_bytes_ = 0, weight_bytes_ = 0, part_bytes_ = 0, planes_bytes_ = 0;

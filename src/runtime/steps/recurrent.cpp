@@ -24,8 +24,19 @@ class RecurrentLayer final : public PreparedStep {
         cell_in_(slot_of(plan, step.inputs, 3)),
         state_out_(slot_of(plan, step.outputs, 2)),
         cell_out_(slot_of(plan, step.outputs, 3)),
-        input_(step.weights, step.planes, step.out_channels, step.in_channels, plan.isa),
-        state_(r_.weights, r_.planes, step.out_channels, r_.hidden, plan.isa),
+        shared_input_(plan.shared<VectorProduct>(step, "input",
+                                                 [&] {
+                                                   return std::make_shared<const VectorProduct>(
+                                                       step.weights, step.planes, step.out_channels, step.in_channels,
+                                                       plan.isa);
+                                                 })),
+        shared_state_(plan.shared<VectorProduct>(step, "state",
+                                                 [&] {
+                                                   return std::make_shared<const VectorProduct>(
+                                                       r_.weights, r_.planes, step.out_channels, r_.hidden, plan.isa);
+                                                 })),
+        input_(*shared_input_),
+        state_(*shared_state_),
         time_(codes_.shape[0]),
         batch_(codes_.shape[1]),
         input_planes_(static_cast<int>(scales_.channels())),
@@ -159,7 +170,8 @@ class RecurrentLayer final : public PreparedStep {
   const Recurrence& r_;
   const Slot &codes_, &scales_, &out_codes_, &out_scales_;
   const Slot *state_in_, *cell_in_, *state_out_, *cell_out_;
-  VectorProduct input_, state_;
+  std::shared_ptr<const VectorProduct> shared_input_, shared_state_;
+  const VectorProduct &input_, &state_;
   std::int64_t time_, batch_;
   int input_planes_;
   std::int64_t ahead_, parts_ = 1;

@@ -28,6 +28,9 @@ class VectorProduct {
   std::int64_t columns() const { return columns_; }
   std::int64_t words() const { return words_; }
   std::int64_t weight_bytes() const { return bytes_.size(); }
+  std::int64_t packed_bytes() const {
+    return bytes_.size() + static_cast<std::int64_t>((scale_.size() + offset_.size() + set_.size()) * 4);
+  }
   const char* kernel() const { return kernel_.name; }
 
   /// Products are made in chunks of this many outputs, whose counts stay in the first-level cache.

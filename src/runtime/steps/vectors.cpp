@@ -74,7 +74,13 @@ class VectorDense final : public PreparedStep {
         scales_(plan.slot(step.inputs[1])),
         y_(plan.slot(step.outputs[0])),
         bias_(step.epilogue.b.empty() ? nullptr : step.epilogue.b.data()),
-        product_(step.weights, step.planes, step.out_channels, step.in_channels, plan.isa),
+        shared_(plan.shared<VectorProduct>(step, "product",
+                                           [&] {
+                                             return std::make_shared<const VectorProduct>(step.weights, step.planes,
+                                                                                          step.out_channels,
+                                                                                          step.in_channels, plan.isa);
+                                           })),
+        product_(*shared_),
         planes_(static_cast<int>(scales_.channels())),
         positions_(codes_.positions()) {
     kernel = std::string("vectors_") + product_.kernel();
@@ -113,7 +119,8 @@ class VectorDense final : public PreparedStep {
 
   const Slot &codes_, &scales_, &y_;
   const float* bias_;
-  VectorProduct product_;
+  std::shared_ptr<const VectorProduct> shared_;
+  const VectorProduct& product_;
   int planes_;
   std::int64_t positions_, parts_ = 1;
   std::size_t vector_bytes_ = 0, set_at_ = 0, counts_at_ = 0;
