@@ -144,7 +144,7 @@ TEST(Direct, CodesAreWidenedInPlaceAndNotBeyond) {
   for (const DirectKernels& kernels : rows_of(direct_table)) {
     if (kernels.widen == nullptr) continue;
     for (const std::int64_t count : {0, 1, 15, 16, 17, 31, 32, 100}) {
-      Guarded<std::uint8_t> codes(count), wide(2 * count);
+      Guarded<std::uint8_t> codes(sz(count)), wide(sz(2 * count));
       for (std::int64_t i = 0; i < count; ++i) codes[i] = static_cast<std::uint8_t>(255 - i);
       kernels.widen(codes.data(), wide.data(), count);
       for (std::int64_t i = 0; i < count; ++i) {
