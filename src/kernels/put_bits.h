@@ -6,8 +6,8 @@
 
 namespace nnq {
 
-/// to[i] |= ((codes[i] >> down) & mask) << up, eight bytes at a time. Shifted bits must not leave their byte: mask is at
-/// most 255 >> down, and what it lets through stays below 256 >> up.
+/// to[i] |= ((codes[i] >> down) & mask) << up, eight bytes at a time. Shifted bits must not leave their byte: mask is
+/// at most 255 >> down, and what it lets through stays below 256 >> up.
 inline void put_bits(std::uint8_t* to, const std::uint8_t* codes, std::int64_t count, unsigned mask, int down, int up) {
   std::int64_t i = 0;
   for (; i + 8 <= count; i += 8) {
