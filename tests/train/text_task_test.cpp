@@ -1,4 +1,5 @@
 // Training on text: streams, carried state, resume, the schedule's end.
+#include <dlfcn.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -165,6 +166,19 @@ TEST_F(TextTraining, QuantizersInsideTheRecurrenceTrain) {
     EXPECT_LT(result.history.back().loss, result.history.front().loss) << name;
     const Graph frozen = freeze_graph(result.graph, 1);
     EXPECT_EQ(evaluate_perplexity(frozen, validation, "test").value, result.best_validation) << name;
+  }
+}
+
+/// Products of language models are OpenBLAS's where LibTorch was built on it: it used every core whatever was asked
+/// for.
+TEST(Threads, AreThoseOfOpenBlasToo) {
+  void* const symbol = dlsym(RTLD_DEFAULT, "openblas_get_num_threads");
+  for (const int count : {2, 1}) {
+    set_threads(count);
+    EXPECT_EQ(threads(), count);
+    if (symbol != nullptr) {
+      EXPECT_EQ(reinterpret_cast<int (*)()>(symbol)(), count);
+    }
   }
 }
 
