@@ -137,7 +137,9 @@ class GraphInspector {
     if (node.is("Sign", kNnqDomain)) row.activation_bits = 1;
     if (node.is("Quantizer", kNnqDomain)) row.activation_bits = static_cast<int>(node.get_int("bits", 32));
     if (node.is("QuantizeLinear")) row.activation_bits = bits_of(type_of(node.outputs[0]).dtype);
-    const bool makes_codes = node.is("Quantize", kNnqDomain) || node.is("Bucketize", kNnqDomain) ||
+    const bool quantized_state = node.domain == kNnqDomain && node.has("state_bits");  // LSTM and GRU
+    if (quantized_state) row.activation_bits = static_cast<int>(node.get_int("state_bits", 32));
+    const bool makes_codes = quantized_state || node.is("Quantize", kNnqDomain) || node.is("Bucketize", kNnqDomain) ||
                              node.is("Sign", kNnqDomain) || node.is("Quantizer", kNnqDomain) ||
                              node.is("QuantizeLinear");
     if (row.activation_bits == 32 || !(makes_codes || moves_codes(node))) return;

@@ -105,6 +105,25 @@ TEST(TextVerbs, CompareRunsFreeAndFromTheSameState) {
   EXPECT_EQ(compare("a.nnq", "b.nnq", "--engine torch").code, 2);
 }
 
+TEST(TextVerbs, InspectShowsTheBitsOfAQuantizedState) {
+  const Folder folder;
+  nnq::Graph graph = nnq::build_zoo("lstm_lm", {{"vocabulary", "4"}, {"hidden", "8"}, {"layers", "1"}}, 5);
+  for (nnq::Node& node : graph.nodes) {
+    if (node.op != "LSTM") continue;
+    node.domain = nnq::kNnqDomain;
+    node.attributes["state_bits"] = std::int64_t{3};
+  }
+  nnq::export_onnx(graph, folder / "state.onnx");
+  const auto document = nnq::test::nnq("inspect '" + (folder / "state.onnx") + "' --json").document();
+  int found = 0;
+  for (const auto& layer : document["layers"]) {
+    if (layer["op"] != "LSTM" && layer["op"] != "MatMul") continue;
+    EXPECT_EQ(layer["activation_bits"], 3) << layer["name"];  // the layer behind computes on the state's codes
+    ++found;
+  }
+  EXPECT_EQ(found, 2);
+}
+
 TEST(TextVerbs, AnotherVocabularyAndImagesAreRefused) {
   const Folder folder;
   const std::string data = write_text(folder);
