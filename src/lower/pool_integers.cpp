@@ -6,10 +6,15 @@
 //   several of them    sums -> Affine -> Relu -> MaxPool -> q1, q2  becomes  sums -> Affine -> MaxPool -> Relu -> q1,
 //   q2
 //                      (lower_pool then takes the sums themselves; channels with a negative `a` their smallest)
+//   a pool each        sums -> Affine -> q1 -> MaxPool, Affine -> Relu -> q2 -> MaxPool (freezing moved them there)
+//                                                                    becomes  sums -> Affine -> MaxPool -> q1, Relu ->
+//                                                                    q2
+//                      (one pool of the sums, and quantizers of as many values as it leaves)
 //
 // Only behind integer layers: a NaN, which wins in a MaxPool and is the lowest code, cannot come from one.
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "lower/lowering.h"
 
@@ -28,6 +33,9 @@ class PoolMover {
 
   /// Moves one pool; false: there is none to move.
   bool run() {
+    for (std::size_t n = 0; n < graph_.nodes.size(); ++n) {
+      if (share(graph_.nodes[n])) return true;
+    }
     for (Node& pool : graph_.nodes) {
       if (!movable(pool)) continue;
       const std::vector<std::size_t>& readers = index_.consumers.at(pool.outputs[0]);
@@ -58,6 +66,59 @@ class PoolMover {
     if (t == nullptr || t->dtype() != DType::f32) return false;
     const auto values = t->values<float>();
     return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
+  }
+
+  /// What stands between a shared value and one of its pools, and that pool, by their places in the graph.
+  struct Branch {
+    std::size_t head, quantizer, pool;
+  };
+
+  /// The branch that starts at a reader of `value`: [Relu ->] quantizer -> MaxPool, each read by the next alone.
+  std::optional<Branch> branch(std::size_t reader, const std::string& value) const {
+    Branch found{reader, reader, 0};
+    std::string from = value;
+    if (graph_.nodes[reader].is("Relu")) {
+      from = graph_.nodes[reader].outputs[0];
+      if (!sole(from)) return std::nullopt;
+      found.quantizer = index_.consumers.at(from)[0];
+    }
+    const Node& quantizer = graph_.nodes[found.quantizer];
+    if (!non_decreasing(quantizer, from) || !sole(quantizer.outputs[0])) return std::nullopt;
+    found.pool = index_.consumers.at(quantizer.outputs[0])[0];
+    const Node& pool = graph_.nodes[found.pool];
+    if (!pool.is("MaxPool") || !covers(pool)) return std::nullopt;
+    return found;
+  }
+
+  /// Several branches of what `maker` makes, with one window: the value is pooled once, in front of all of them.
+  bool share(const Node& maker) {
+    if (maker.outputs.size() != 1 || graph_.is_output(maker.outputs[0])) return false;
+    const std::string value = maker.outputs[0];
+    const auto readers = index_.consumers.find(value);
+    if (readers == index_.consumers.end() || readers->second.size() < 2) return false;
+    std::vector<Branch> branches;
+    for (const std::size_t reader : readers->second) {
+      const std::optional<Branch> found = branch(reader, value);
+      if (!found || graph_.nodes[found->pool].attributes !=
+                        graph_.nodes[branches.empty() ? found->pool : branches[0].pool].attributes)
+        return false;
+      branches.push_back(*found);
+    }
+    if (!integer_chain(value, /*shared=*/true)) return false;
+    Node pool = graph_.nodes[branches[0].pool];
+    pool.inputs = {value};
+    pool.outputs = {graph_.fresh(value + ".pooled")};
+    std::vector<std::size_t> gone;
+    for (const Branch& each : branches) {
+      graph_.nodes[each.head].inputs[0] = pool.outputs[0];
+      graph_.nodes[each.quantizer].outputs = graph_.nodes[each.pool].outputs;
+      gone.push_back(each.pool);
+    }
+    std::sort(gone.rbegin(), gone.rend());
+    for (const std::size_t at : gone) graph_.nodes.erase(graph_.nodes.begin() + static_cast<std::ptrdiff_t>(at));
+    graph_.nodes.push_back(std::move(pool));
+    graph_.sort();
+    return true;
   }
 
   /// Every window covers a pixel, and only quantizers read what is pooled.
@@ -92,17 +153,19 @@ class PoolMover {
     return std::is_sorted(numbers.begin(), numbers.end());
   }
 
-  /// [Relu] of [Affine] of the sums of an integer layer, each read by nothing else.
-  bool integer_chain(std::string value) {
+  /// [Relu] of [Affine] of the sums of an integer layer, each read by nothing else (`shared`: but `value` itself).
+  bool integer_chain(std::string value, bool shared = false) {
+    const std::string top = value;
+    const auto alone = [&](const std::string& v) { return (shared && v == top) || sole(v); };
     const auto step_down = [&](auto&& is_next) {
-      const Node* node = sole(value) ? producer(value) : nullptr;
+      const Node* node = alone(value) ? producer(value) : nullptr;
       if (node != nullptr && is_next(*node)) value = node->inputs[0];
     };
     step_down([](const Node& node) { return node.is("Relu"); });
     step_down([&](const Node& node) {
       return node.is("Affine", kNnqDomain) && node.get_int("axis", 1) == 1 && finite(node, 1) && finite(node, 2);
     });
-    const Node* layer = sole(value) ? producer(value) : nullptr;
+    const Node* layer = alone(value) ? producer(value) : nullptr;
     return layer != nullptr && integer_layer(*layer);
   }
   /// Read once, and no output.

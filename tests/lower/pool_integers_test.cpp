@@ -90,6 +90,50 @@ TEST(PoolIntegers, OneQuantizerMovesIntoTheLayer) {
   }
 }
 
+/// Two quantizers of one value with a pool behind each, as freezing leaves a binary network's stem with an 8-bit
+/// shortcut: the second reads past a Relu.
+struct Branches : Stem {
+  explicit Branches(Ints second_strides = {2, 2}) : Stem(rising_and_falling) {
+    b.graph.nodes.pop_back();  // the pool
+    const auto pool = [&](const std::string& codes, const Ints& strides) {
+      return b.graph.add("MaxPool", {codes},
+                         {{"kernel_shape", Ints{3, 3}}, {"strides", strides}, {"pads", Ints{1, 1, 1, 1}}},
+                         codes + ".pool");
+    };
+    reader(pool(code("q1", scaled, 0.5F, -8, 7), {2, 2}), 5);
+    reader(pool(code("q2", real, 0.125F, 0, 255), second_strides), 5);
+  }
+};
+
+TEST(PoolIntegers, BranchesWithAPoolEachShareOneOfTheSums) {
+  Branches branches;
+  const Compared got = branches.compared();
+  EXPECT_THAT(float_steps(got.program), ::testing::IsEmpty());
+  const auto pools = steps_of(got.program, StepKind::max_pool);
+  ASSERT_EQ(pools.size(), 1U);
+  EXPECT_EQ(pools[0]->min_channels, (std::vector<std::uint8_t>{0, 1, 0, 0, 0}));
+  EXPECT_EQ(got.program.values[static_cast<std::size_t>(pools[0]->inputs[0])].kind, ValueKind::accumulator);
+}
+
+TEST(PoolIntegers, BranchesWithOtherPoolsKeepThem) {
+  Branches strides({1, 1});
+  EXPECT_EQ(steps_of(strides.compared().program, StepKind::max_pool).size(), 2U);
+
+  Branches output;
+  output.b.graph.outputs.push_back("q1");
+  EXPECT_EQ(steps_of(output.compared().program, StepKind::max_pool).size(), 2U) << "codes are an output";
+
+  Branches third;
+  third.reader(third.code("q3", third.scaled, 0.5F, -8, 7), 5);
+  EXPECT_EQ(steps_of(third.compared().program, StepKind::max_pool).size(), 2U) << "a reader without a pool";
+
+  Branches falling;
+  falling.b.graph.initializers.at("q1.scale") = Tensor::of<float>({1}, std::vector<float>{-0.5F});
+  const Program program = falling.compared().program;
+  EXPECT_EQ(steps_of(program, StepKind::max_pool).size(), 1U) << "codes fall with the value";
+  EXPECT_THAT(float_steps(program), ::testing::Contains("MaxPool"));
+}
+
 /// All values are far below 0: a border that counted as 0, or as the middle of the codes, would win everywhere.
 TEST(PoolIntegers, TheBorderNeverWins) {
   for (const bool several : {false, true}) {
