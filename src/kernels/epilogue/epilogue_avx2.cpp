@@ -1,7 +1,7 @@
 // AVX2: blocks of 16 channels, 16-bit comparisons where the thresholds fit.
 #include <immintrin.h>
 
-#include "kernels/epilogue/real_loops.h"
+#include "kernels/epilogue/epilogue.h"
 
 namespace nnq::avx2 {
 namespace {
@@ -106,7 +106,5 @@ void threshold_bits(const ThresholdCall& call) noexcept {
     *word = c % 32 == 0 ? mask : *word | mask << 16;
   });
 }
-
-void real_epilogue(const RealCall& call) noexcept { real_loops(call); }
 
 }  // namespace nnq::avx2
