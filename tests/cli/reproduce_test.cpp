@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <regex>
+#include <set>
 #include <string>
 
 #include "cli/command.h"
@@ -245,6 +247,30 @@ TEST(ReproduceOfTheSourceTree, EveryExperimentIsReadable) {
     files.push_back(entry.path().stem().string());
   std::sort(files.begin(), files.end());
   EXPECT_EQ(papers, files);
+}
+
+/// The setting is written by hand beside the recipe's name: "6 epochs" must be what a stage, or all of them, train.
+TEST(ReproduceOfTheSourceTree, SettingsSayTheEpochsOfTheirRecipes) {
+  const auto document = nnq::test::nnq("reproduce --json", "cd '" NNQ_SOURCE_DIR "' && ").document();
+  const std::regex said(R"((\d+) epochs?)"), trained(R"((^|\n)epochs = (\d+))");
+  int checked = 0;
+  for (const auto& experiment : document["experiments"]) {
+    for (const auto& claim : experiment["claims"]) {
+      const std::string recipe = claim["recipe"], setting = claim["setting"];
+      if (!recipe.ends_with(".toml")) continue;
+      const std::string text = slurp(std::string(NNQ_SOURCE_DIR "/") + recipe);
+      std::set<int> epochs;
+      int sum = 0;
+      for (std::sregex_iterator at(text.begin(), text.end(), trained), end; at != end; ++at) {
+        epochs.insert(std::stoi((*at)[2]));
+        sum += std::stoi((*at)[2]);
+      }
+      epochs.insert(sum);
+      for (std::sregex_iterator at(setting.begin(), setting.end(), said), end; at != end; ++at, ++checked)
+        EXPECT_TRUE(epochs.contains(std::stoi((*at)[1]))) << recipe << " is said to be: " << setting;
+    }
+  }
+  EXPECT_GT(checked, 30);
 }
 
 }  // namespace
