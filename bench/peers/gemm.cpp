@@ -12,10 +12,10 @@ namespace {
 constexpr int layers = 8;  // of a chain
 
 /// nnq's layer in a chain, after its sums were compared with oneDNN's float product of the same integers.
-Contender checked_chain(const LayerShape& shape, const Precision& precision) {
+Contender checked_chain(const LayerShape& shape, const Precision& precision, int copies = layers) {
   const Layer layer(shape, precision, 1);
   const std::vector<std::int32_t> sums = nnq_sums(layer), theirs = onednn_sums(layer);
-  Contender c = nnq_chain(layer, layers);
+  Contender c = nnq_chain(layer, copies);
   c.check = sums == theirs ? "equal" : "SUMS DIFFER";
   return c;
 }
@@ -85,6 +85,34 @@ Workload cube(const Setting& setting, std::int64_t size) {
   return w;
 }
 
+/// A product too large for any cache, of the precisions that have a goal there.
+Workload large_cube(const Setting& setting) {
+  constexpr int copies = 2;  // a layer of 8 bits takes a second
+  const LayerShape shape{.batch = 4096, .in = 4096, .out = 4096};
+  Workload w;
+  w.name = "GEMM 4096^3";
+  w.operations = shape.operations();
+  w.note = "As GEMM 1024^3, in chains of " + std::to_string(copies) + " layers.";
+  Contender bits = checked_chain(shape, uniform(1, 1), copies), sums = nnq_sums_only(Layer(shape, uniform(1, 1), 1));
+  sums.check = bits.check;
+  bits.what = "W1A1, bits out";
+  w.contenders = {bits, sums, checked_chain(shape, uniform(2, 2), copies), checked_chain(shape, uniform(8, 8), copies)};
+  const Layer eight(shape, uniform(8, 8), 1);
+  const std::vector<std::int32_t> expected = onednn_sums(eight);
+  add(w, onednn(eight, OneDnnForm::u8s8_sums, expected));
+  add(w, onednn(eight, OneDnnForm::u8s8, expected));
+  add(w, onednn(eight, OneDnnForm::real, expected));
+  w.contenders.push_back(onnxruntime(setting.runtime, eight, OrtForm::u8s8, copies, expected));
+  using Kind = Goal::Kind;
+  w.goals = {{Kind::faster, "W1A1, int32 out", {"oneDNN fp32"}, 20},
+             {Kind::faster, "W1A1, int32 out", {"oneDNN int8 u8s8"}, 5},
+             {Kind::gops, "W1A1, int32 out", {}, 950, "avx2"},
+             {Kind::faster, "W8A8", {"oneDNN int8 u8s8"}, 0.97},
+             {Kind::faster, "W8A8", {"ONNX Runtime int8 u8s8"}, 1.05}};
+  w.ceiling_goals = {{"W1A1, int32 out", 90}, {"W1A1, bits out", 94}};
+  return w;
+}
+
 /// M = 16: a few positions or tokens at once.
 Workload few_rows(const Setting& setting) {
   const LayerShape shape{.batch = 16, .in = 1024, .out = 4096};
@@ -121,6 +149,7 @@ Workload few_rows(const Setting& setting) {
 
 std::vector<Task> gemm_tasks() {
   return {{"gemm", "GEMM 1024^3", true, [](const Setting& s) { return cube(s, 1024); }},
+          {"gemm", "GEMM 4096^3", false, large_cube},
           {"gemm", "GEMM 16 x 1024 to 4096", false, few_rows}};
 }
 
