@@ -177,11 +177,17 @@ ActivationBasis::ActivationBasis(Options options) : options_(std::move(options))
   if (!options_.start.empty()) basis_ = at::tensor(options_.start, at::kFloat);
 }
 
-std::vector<float> ActivationBasis::basis() const {
+std::vector<float> ActivationBasis::stored() const {
   const at::Tensor values = plain(basis_);
   NNQ_CHECK(values.numel() == options_.bits, "the state's basis has " + std::to_string(values.numel()) +
                                                  " numbers, the quantizer " + std::to_string(options_.bits) + " bits");
   return {values.data_ptr<float>(), values.data_ptr<float>() + values.numel()};
+}
+
+std::vector<float> ActivationBasis::basis() const {
+  std::vector<float> used = stored();
+  multibit::to_grid(used);
+  return used;
 }
 
 at::Tensor ActivationBasis::forward(const at::Tensor& x, bool training) {
@@ -195,7 +201,7 @@ at::Tensor ActivationBasis::forward(const at::Tensor& x, bool training) {
 }
 
 void ActivationBasis::follow(const at::Tensor& x, const Levels& levels) {
-  const std::vector<float> old = basis();
+  const std::vector<float> old = stored();
   std::vector<float> found = old;
   for (int cycle = 0; cycle < options_.cycles; ++cycle) {
     const Bins bins = bins_of(cycle == 0 ? levels : Levels(found, options_.digits, options_.ties), x);

@@ -57,7 +57,8 @@ class ActivationBasis {
   std::vector<train::StateEntry> state() { return {{"basis", &basis_, false, 1}}; }
 
  private:
-  std::vector<float> basis() const;
+  std::vector<float> stored() const;  // as it is trained
+  std::vector<float> basis() const;   // on its grid: what levels are made of
   void follow(const at::Tensor& x, const multibit::Levels& levels);
 
   Options options_;

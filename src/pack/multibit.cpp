@@ -188,6 +188,25 @@ float level_of(std::span<const float> basis, Digits digits, int code) {
   return value;
 }
 
+void levels_of(std::span<const float> basis, Digits digits, const std::uint8_t* codes, float* values, std::int64_t n) {
+  look_up(Table(basis, digits).values.data(), codes, values, n);
+}
+
+void to_grid(std::span<float> basis) {
+  constexpr int least_exponent = -149;    // of a float
+  constexpr double most_units = 1 << 24;  // a sum of as many is exact in float32
+  double top = 0;
+  for (const float v : basis) top += std::fabs(static_cast<double>(v));
+  if (!(top > 0) || !std::isfinite(top)) return;
+  int exponent = 0;
+  std::frexp(top, &exponent);
+  double unit = std::ldexp(1.0, std::max(exponent - 24, least_exponent)), units = 0;
+  const auto rounded = [&](float v) { return std::nearbyint(static_cast<double>(v) / unit); };
+  for (const float v : basis) units += std::fabs(rounded(v));
+  if (units > most_units) unit *= 2;
+  for (float& v : basis) v = static_cast<float>(rounded(v) * unit);
+}
+
 Levels::Levels(std::span<const float> basis, Digits digits, Ties ties) : count(1 << basis.size()) {
   const Table table(basis, digits);
   const auto n = at(count);

@@ -24,6 +24,12 @@ enum class Ties : std::uint8_t { up, down };
 /// Level of `code`, in the float32 arithmetic of Encoding::level() (bit planes): -(v_0 + v_1 + ...) and then 2 v_k for
 /// each bit that is set; with digits 0 and 1, the sum of v_k over the bits that are set.
 float level_of(std::span<const float> basis, Digits digits, int code);
+/// values = level_of(basis, digits, code) of each code.
+void levels_of(std::span<const float> basis, Digits digits, const std::uint8_t* codes, float* values, std::int64_t n);
+
+/// Rounds a basis to multiples of the last bit of its largest level, |v_0| + |v_1| + ...: every level is then the exact
+/// sum of its parts, and a layer computed from the parts is the layer computed from the levels.
+void to_grid(std::span<float> basis);
 
 /// All 2^bits levels of a basis in ascending order, each with its code. Basis values may cross or be negative.
 struct Levels {

@@ -105,7 +105,7 @@ void measure_text(RunState& state, RunResult& result, ResultDetails& details) {
   details.count = packed.count;
 }
 
-void measure_images(RunState& state, RunResult& result, ResultDetails& details) {
+void measure_images(RunState& state, const Graph& frozen, RunResult& result, ResultDetails& details) {
   const Samples test = load_dataset(state.recipe.data, Split::test);
   const auto accuracy = [&](const Graph& graph, const std::string& title, std::vector<std::int64_t>* predictions) {
     return train::evaluate_accuracy(graph, test, state.preprocessing, evaluation_batch, title, predictions);
@@ -114,7 +114,7 @@ void measure_images(RunState& state, RunResult& result, ResultDetails& details) 
     measure_float(
         state, [&] { return accuracy(state.reference, "float, test images", nullptr); }, result, details);
   std::vector<std::int64_t> simulated;
-  accuracy(state.graph, "simulation, test images", &simulated);
+  accuracy(frozen, "simulation, test images", &simulated);
   const std::vector<std::int64_t> predicted = packed_predictions(result.packed, test, state.preprocessing);
   std::int64_t correct = 0, same = 0;
   for (std::size_t i = 0; i < predicted.size(); ++i) {
@@ -139,7 +139,7 @@ void deploy(RunState& state, RunResult& result, ResultDetails& details) {
   if (state.text)
     measure_text(state, result, details);
   else
-    measure_images(state, result, details);
+    measure_images(state, frozen, result, details);
   finish(state, result);
 }
 

@@ -24,18 +24,16 @@ struct Counts {
 };
 
 float combined(const Counts& n, const PlaneCoefficients& c, std::size_t o) {
-  float y = 0;
-  for (std::size_t i = 0; i < n.both.size(); ++i) y += c.both[o * n.both.size() + i] * static_cast<float>(n.both[i]);
+  double y = 0;
+  for (std::size_t i = 0; i < n.both.size(); ++i) y += c.both[o * n.both.size() + i] * n.both[i];
   if (!c.codes.empty()) {
-    for (std::size_t q = 0; q < n.codes.size(); ++q)
-      y += c.codes[o * n.codes.size() + q] * static_cast<float>(n.codes[q]);
+    for (std::size_t q = 0; q < n.codes.size(); ++q) y += c.codes[o * n.codes.size() + q] * n.codes[q];
   }
   if (!c.weights.empty()) {
-    for (std::size_t p = 0; p < n.weights.size(); ++p)
-      y += c.weights[o * n.weights.size() + p] * static_cast<float>(n.weights[p]);
+    for (std::size_t p = 0; p < n.weights.size(); ++p) y += c.weights[o * n.weights.size() + p] * n.weights[p];
   }
-  if (!c.constants.empty()) y += c.constants[o] * static_cast<float>(n.inside);
-  return y;
+  if (!c.constants.empty()) y += c.constants[o] * n.inside;
+  return static_cast<float>(y);
 }
 
 class Layer {
@@ -118,14 +116,15 @@ PlaneCoefficients plane_coefficients(const Step& step) {
   const auto outputs = static_cast<std::size_t>(step.out_channels),
              planes = static_cast<std::size_t>(step.weights.bits);
   PlaneCoefficients c;
+  const auto product = [](float a, float b) { return static_cast<double>(a) * static_cast<double>(b); };
   for (std::size_t o = 0; o < outputs; ++o) {
     for (std::size_t k = 0; k < planes; ++k) {
-      for (const float code_scale : p.code_scale) c.both.push_back(p.weight_scale[o * planes + k] * code_scale);
-      if (p.code_offset != 0) c.weights.push_back(p.weight_scale[o * planes + k] * p.code_offset);
+      for (const float code_scale : p.code_scale) c.both.push_back(product(p.weight_scale[o * planes + k], code_scale));
+      if (p.code_offset != 0) c.weights.push_back(product(p.weight_scale[o * planes + k], p.code_offset));
     }
     if (p.weight_offset.empty()) continue;
-    for (const float code_scale : p.code_scale) c.codes.push_back(p.weight_offset[o] * code_scale);
-    if (p.code_offset != 0) c.constants.push_back(p.weight_offset[o] * p.code_offset);
+    for (const float code_scale : p.code_scale) c.codes.push_back(product(p.weight_offset[o], code_scale));
+    if (p.code_offset != 0) c.constants.push_back(product(p.weight_offset[o], p.code_offset));
   }
   return c;
 }

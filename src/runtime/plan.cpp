@@ -6,6 +6,7 @@
 #include <new>
 
 #include "core/guard.h"
+#include "runtime/before_quantizers.h"
 #include "runtime/real_planes_steps.h"
 #include "runtime/shapes.h"
 #include "runtime/vector_steps.h"
@@ -298,8 +299,9 @@ class Planner {
 
   Status prepare() {
     const Isa isa = active_isa();
+    const std::vector<bool> rounded_once = before_quantizers(program_);
     const PlanContext context{program_,         plan_.slots, gemm_kernels(isa), isa,
-                              options_.threads, weights_,    options_.tuner};
+                              options_.threads, weights_,    rounded_once,      options_.tuner};
     for (const Step& step : program_.steps) {
       if (is_constant(step)) continue;
       plan_.steps.push_back(make(context, step));

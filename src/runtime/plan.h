@@ -67,9 +67,11 @@ struct PlanContext {
   Isa isa;
   int threads;
   SharedWeights& weights;
-  Tuner* tuner = nullptr;  // measures which kernel a layer takes; none: the cost model says
+  const std::vector<bool>& before_quantizers;  // by value (before_quantizers.h)
+  Tuner* tuner = nullptr;                      // measures which kernel a layer takes; none: the cost model says
 
   Slot& slot(std::int32_t value) const { return slots[static_cast<std::size_t>(value)]; }
+  bool before_quantizer(std::int32_t value) const { return before_quantizers[static_cast<std::size_t>(value)]; }
   const CodeType& code(std::int32_t value) const { return program.values[static_cast<std::size_t>(value)].code; }
   /// Weights of a step, made or shared with other plans of the model; `form`: all that they depend on besides the step
   /// and the instruction set.

@@ -21,12 +21,12 @@ Status plane_sums(const Step& step, const CodeType& code, std::span<const std::i
 /// The tail on one y of output channel c: affine, residual (nullptr: none), relu.
 float plane_tail(const Step& step, float y, std::int64_t c, const float* residual);
 
-/// Products the sums are made of, each rounded once: what interpreter and runtime both multiply integers with.
+/// Products of scales, exact in double: what interpreter and runtime both multiply integers with.
 struct PlaneCoefficients {
-  std::vector<float> both;       // [out][weight planes][code planes]: weight_scale * code_scale
-  std::vector<float> codes;      // [out][code planes]: weight_offset * code_scale; empty: no weight_offset
-  std::vector<float> weights;    // [out][weight planes]: weight_scale * code_offset; empty: code_offset is 0
-  std::vector<float> constants;  // [out]: weight_offset * code_offset; empty: one of them is none
+  std::vector<double> both;       // [out][weight planes][code planes]: weight_scale * code_scale
+  std::vector<double> codes;      // [out][code planes]: weight_offset * code_scale; empty: no weight_offset
+  std::vector<double> weights;    // [out][weight planes]: weight_scale * code_offset; empty: code_offset is 0
+  std::vector<double> constants;  // [out]: weight_offset * code_offset; empty: one of them is none
 };
 PlaneCoefficients plane_coefficients(const Step& step);
 

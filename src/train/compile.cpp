@@ -4,6 +4,7 @@
 
 #include "nnq/error.h"
 #include "train/plan.h"
+#include "train/real_sums.h"
 #include "train/variables.h"
 
 namespace nnq::train {
@@ -36,6 +37,7 @@ class Compiler {
   Compiler(Plan& plan, const Executor::Options& options)
       : plan_(plan), graph_(plan.graph), options_(options), device_(options.device) {
     readers_ = readers_of(graph_);
+    real_sums_ = real_sums(graph_);
   }
 
   void run() {
@@ -151,7 +153,7 @@ class Compiler {
 
   Kernel kernel_of(std::size_t n) const {
     const Node& node = graph_.nodes[n];
-    Build build{node, graph_.opset, {}, n};
+    Build build{node, graph_.opset, {}, n, real_sums_.contains(n)};
     for (const std::string& input : node.inputs) build.constants.push_back(input.empty() ? nullptr : constant(input));
     if (const Builder* builder = find_builder(node.domain, node.op)) {
       try {
@@ -265,6 +267,7 @@ class Compiler {
   const Executor::Options& options_;
   at::Device device_;
   Readers readers_;
+  std::set<std::size_t> real_sums_;  // nodes
   std::map<std::string, Variable*> variable_of_;
   std::map<std::string, Tensor> constants_;  // folded
   std::map<std::string, at::Tensor*> constant_slots_;

@@ -59,6 +59,7 @@ struct Build {
   std::int64_t opset;
   std::vector<const Tensor*> constants;  // by input; nullptr: not known before running
   std::uint64_t index = 0;               // of the node, to tell random streams apart
+  bool twofold = false;                  // sums are made in double outside training (real_sums.h)
 
   const Tensor* constant(std::size_t i) const { return i < constants.size() ? constants[i] : nullptr; }
   bool has(std::size_t i) const { return i < node.inputs.size() && !node.inputs[i].empty(); }
@@ -92,6 +93,17 @@ const Builder* find_builder(std::string_view domain, std::string_view op);
 
 /// True when the result of `x` will be differentiated.
 inline bool needs_gradient(const at::Tensor& x) { return at::GradMode::is_enabled() && x.requires_grad(); }
+
+/// y(x, weight, bias or an undefined tensor), in double and rounded once when `twofold` and nothing trains or is
+/// differentiated.
+template <class F>
+at::Tensor summed(const Args& args, bool twofold, F y) {
+  const at::Tensor bias = args.optional(2);
+  if (!twofold || args.run.training || args[0].scalar_type() != at::kFloat || needs_gradient(args[0]))
+    return y(args[0], args[1], bias);
+  const auto widened = [](const at::Tensor& t) { return t.defined() ? t.detach().to(at::kDouble) : t; };
+  return y(widened(args[0]), widened(args[1]), widened(bias)).to(at::kFloat);
+}
 
 /// A generator for one node of one pass, so that dropout and the like do not depend on threads or on each other.
 at::Generator generator(const Run& run, std::uint64_t node_index);

@@ -198,6 +198,40 @@ TEST(Gemm, FloatOfEverySize) {
   }
 }
 
+/// Numbers of any size, whose sums round: the bits of plain loops in double.
+TEST(Gemm, DoubleSumsHaveTheSameBitsOnEveryInstructionSet) {
+  for (const GemmKernels& kernel : available_rows()) {
+    Random random(5);
+    for (std::int64_t outputs = 1; outputs <= 8; ++outputs) {
+      for (const std::int64_t k : {0, 1, 3, 27, 130}) {
+        const Size s{outputs, k, 1, 0, panel_width + outputs % 3};
+        Guarded<float> w(sz(outputs * k)), panel(sz(k * panel_width)), bias(sz(outputs)), c(result_count(s));
+        Guarded<double> last(sz(panel_width));
+        for (std::int64_t i = 0; i < w.size(); ++i) w[i] = static_cast<float>(random.normal());
+        for (std::int64_t i = 0; i < panel.size(); ++i) panel[i] = static_cast<float>(random.normal());
+        for (std::int64_t i = 0; i < bias.size(); ++i) bias[i] = static_cast<float>(random.normal());
+        for (std::int64_t i = 0; i < last.size(); ++i) last[i] = random.normal();
+        for (std::int64_t i = 0; i < c.size(); ++i) c[i] = 0.125F;
+        const bool with_bias = k % 2 == 1, with_last = outputs % 2 == 1;
+        kernel.twofold(w.data(), outputs, k, panel.data(), with_bias ? bias.data() : nullptr,
+                       with_last ? last.data() : nullptr, c.data(), s.stride);
+        const std::string what = text(s, kernel.double_name);
+        for (std::int64_t o = 0; o < outputs; ++o) {
+          for (std::int64_t j = 0; j < panel_width; ++j) {
+            double sum = with_bias ? static_cast<double>(bias[o]) : 0.0;
+            for (std::int64_t i = 0; i < k; ++i)
+              sum += static_cast<double>(w[o * k + i]) * static_cast<double>(panel[i * panel_width + j]);
+            if (with_last) sum += last[j];
+            ASSERT_EQ(c[o * s.stride + j], static_cast<float>(sum)) << what << " at (" << o << ", " << j << ")";
+          }
+        }
+        expect_gaps_untouched(c, s, panel_width, 0.125F, what);
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
 TEST(Gemm, FloatPropagatesNanAndInfinity) {
   for (const GemmKernels& kernel : available_rows()) {
     Guarded<float> w(2), panel(2 * panel_width), c(panel_width);

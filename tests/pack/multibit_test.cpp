@@ -65,6 +65,43 @@ int exhaustive(const Levels& levels, float x) {
   return best;
 }
 
+/// The parts of every level add up without rounding, in any order, and a basis hardly moves.
+TEST(Multibit, LevelsOfABasisOnItsGridAreExactSums) {
+  Random random(9, 1);
+  for (int bits = 1; bits <= kMaxBits; ++bits) {
+    for (int round = 0; round < 50; ++round) {
+      std::vector<float> basis;
+      double top = 0;
+      for (int k = 0; k < bits; ++k) {
+        basis.push_back(static_cast<float>(std::ldexp(random.normal(), k - round)));
+        top += std::fabs(static_cast<double>(basis.back()));
+      }
+      std::vector<float> moved = basis, again;
+      to_grid(moved);
+      for (std::size_t k = 0; k < basis.size(); ++k)
+        EXPECT_NEAR(static_cast<double>(moved[k]), static_cast<double>(basis[k]), top * 0x1p-23);
+      again = moved;
+      to_grid(again);
+      EXPECT_EQ(again, moved);
+      for (const Digits digits : {Digits::signs, Digits::bits}) {
+        for (int code = 0; code < 1 << bits; ++code) {
+          double exact = 0;
+          for (int k = bits - 1; k >= 0; --k) {
+            const double v = static_cast<double>(moved[static_cast<std::size_t>(k)]);
+            exact += (code >> k & 1) != 0 ? v : digits == Digits::signs ? -v : 0;
+          }
+          ASSERT_EQ(static_cast<double>(level_of(moved, digits, code)), exact);
+        }
+      }
+    }
+  }
+  std::vector<float> none = {0, 0}, endless = {1, std::numeric_limits<float>::infinity()};
+  to_grid(none);
+  to_grid(endless);
+  EXPECT_EQ(none, std::vector<float>({0, 0}));
+  EXPECT_EQ(endless[0], 1);
+}
+
 TEST(AlternatingSheet, WorkedRow) {  // 1
   expect_alpha(decomposed(row, 2, Search::greedy, 2), 0.625, 0.40625, 0.594688, row);
   expect_alpha(decomposed(row, 2, Search::refined, 2), 0.733333, 0.433333, 0.506667, row);

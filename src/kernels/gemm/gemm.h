@@ -6,6 +6,7 @@
 //   int8    panel[k / 4][16][4]      int8, K padded with zeros to a multiple of 4
 //   binary  panel[k / 32][16]        32 weight bits a word, bit 1 = +1, K padded with zero bits
 //   float   roles turned: weights stay [out][k], the right operand comes in panels of 16 columns, panel[k][16]
+//   double  as float, but summed in double: all rows give the same bits
 #pragma once
 
 #include <cstddef>
@@ -28,6 +29,11 @@ using BinaryGemm = void (*)(const std::uint32_t* a, std::size_t row_words, const
 /// c[o * stride + j] = bias[o] + sum_k w[o][k] * panel[k][j] for `outputs` rows o and the 16 columns of one panel.
 using FloatGemm = void (*)(const float* w, std::int64_t outputs, std::int64_t k, const float* panel, const float* bias,
                            float* c, std::int64_t stride) noexcept;
+/// The same in double from +0 or bias[o], k ascending, then `+ last[j]` (16 columns), and rounded once to float. A
+/// product of floats is exact in double, so that a fused multiply-add rounds as a product and a sum do. bias and last
+/// may be nullptr.
+using DoubleGemm = void (*)(const float* w, std::int64_t outputs, std::int64_t k, const float* panel, const float* bias,
+                            const double* last, float* c, std::int64_t stride) noexcept;
 
 struct GemmKernels {
   Isa isa;
@@ -37,6 +43,8 @@ struct GemmKernels {
   BinaryGemm binary;
   const char* float_name;
   FloatGemm real;
+  const char* double_name;
+  DoubleGemm twofold;
 };
 
 /// The table, fastest first; the last row runs everywhere and is the reference.
@@ -50,6 +58,8 @@ void gemm_int8(const std::uint8_t*, std::size_t, const std::int8_t*, std::int64_
 void gemm_binary(const std::uint32_t*, std::size_t, const std::uint32_t*, std::int64_t, std::int64_t, std::int64_t,
                  std::int32_t*, std::int64_t) noexcept;
 void gemm_float(const float*, std::int64_t, std::int64_t, const float*, const float*, float*, std::int64_t) noexcept;
+void gemm_double(const float*, std::int64_t, std::int64_t, const float*, const float*, const double*, float*,
+                 std::int64_t) noexcept;
 }  // namespace portable
 #if defined(__x86_64__)
 namespace avx2 {
@@ -58,6 +68,8 @@ void gemm_int8(const std::uint8_t*, std::size_t, const std::int8_t*, std::int64_
 void gemm_binary(const std::uint32_t*, std::size_t, const std::uint32_t*, std::int64_t, std::int64_t, std::int64_t,
                  std::int32_t*, std::int64_t) noexcept;
 void gemm_float(const float*, std::int64_t, std::int64_t, const float*, const float*, float*, std::int64_t) noexcept;
+void gemm_double(const float*, std::int64_t, std::int64_t, const float*, const float*, const double*, float*,
+                 std::int64_t) noexcept;
 }  // namespace avx2
 namespace avx512 {
 void gemm_int8(const std::uint8_t*, std::size_t, const std::int8_t*, std::int64_t, std::int64_t, std::int64_t,

@@ -113,6 +113,38 @@ inline void float_tile(const float* w, std::int64_t k, const float* panel, const
   }
 }
 
+/// Products of floats are exact in double: a fused multiply-add rounds what a product and a sum round.
+template <int Outputs>
+inline void double_tile(const float* w, std::int64_t k, const float* panel, const float* bias, const double* last,
+                        float* c, std::int64_t stride) {
+  __m256d sum[Outputs][4];
+  NNQ_UNROLL
+  for (int o = 0; o < Outputs; ++o) {
+    const __m256d start = _mm256_set1_pd(bias != nullptr ? static_cast<double>(bias[o]) : 0.0);
+    NNQ_UNROLL
+    for (int j = 0; j < 4; ++j) sum[o][j] = start;
+  }
+  for (std::int64_t i = 0; i < k; ++i) {
+    __m256d v[Outputs];
+    NNQ_UNROLL
+    for (int o = 0; o < Outputs; ++o) v[o] = _mm256_cvtps_pd(_mm_set1_ps(w[o * k + i]));
+    NNQ_UNROLL
+    for (int j = 0; j < 4; ++j) {
+      const __m256d x = _mm256_cvtps_pd(_mm_loadu_ps(panel + i * 16 + j * 4));
+      NNQ_UNROLL
+      for (int o = 0; o < Outputs; ++o) sum[o][j] = _mm256_fmadd_pd(v[o], x, sum[o][j]);
+    }
+  }
+  NNQ_UNROLL
+  for (int o = 0; o < Outputs; ++o) {
+    NNQ_UNROLL
+    for (int j = 0; j < 4; ++j) {
+      const __m256d y = last != nullptr ? _mm256_add_pd(sum[o][j], _mm256_loadu_pd(last + j * 4)) : sum[o][j];
+      _mm_storeu_ps(c + o * stride + j * 4, _mm256_cvtpd_ps(y));
+    }
+  }
+}
+
 }  // namespace
 
 void gemm_int8(const std::uint8_t* a, std::size_t row_bytes, const std::int8_t* panels, std::int64_t rows,
@@ -150,6 +182,15 @@ void gemm_float(const float* w, std::int64_t outputs, std::int64_t k, const floa
     float_tile<6>(w + o * k, k, panel, bias != nullptr ? bias + o : nullptr, c + o * stride, stride);
   for (; o < outputs; ++o)
     float_tile<1>(w + o * k, k, panel, bias != nullptr ? bias + o : nullptr, c + o * stride, stride);
+}
+
+void gemm_double(const float* w, std::int64_t outputs, std::int64_t k, const float* panel, const float* bias,
+                 const double* last, float* c, std::int64_t stride) noexcept {
+  std::int64_t o = 0;
+  for (; o + 3 <= outputs; o += 3)
+    double_tile<3>(w + o * k, k, panel, bias != nullptr ? bias + o : nullptr, last, c + o * stride, stride);
+  for (; o < outputs; ++o)
+    double_tile<1>(w + o * k, k, panel, bias != nullptr ? bias + o : nullptr, last, c + o * stride, stride);
 }
 
 }  // namespace nnq::avx2

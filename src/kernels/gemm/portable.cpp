@@ -61,4 +61,18 @@ void gemm_float(const float* w, std::int64_t outputs, std::int64_t k, const floa
   }
 }
 
+void gemm_double(const float* w, std::int64_t outputs, std::int64_t k, const float* panel, const float* bias,
+                 const double* last, float* c, std::int64_t stride) noexcept {
+  for (std::int64_t o = 0; o < outputs; ++o) {
+    double sum[16];
+    for (int j = 0; j < 16; ++j) sum[j] = bias != nullptr ? static_cast<double>(bias[o]) : 0.0;
+    for (std::int64_t i = 0; i < k; ++i) {
+      const double v = static_cast<double>(w[o * k + i]);
+      for (int j = 0; j < 16; ++j) sum[j] += v * static_cast<double>(panel[i * 16 + j]);
+    }
+    for (int j = 0; j < 16 && last != nullptr; ++j) sum[j] += last[j];
+    for (int j = 0; j < 16; ++j) c[o * stride + j] = static_cast<float>(sum[j]);
+  }
+}
+
 }  // namespace nnq::portable

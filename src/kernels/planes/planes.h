@@ -21,10 +21,23 @@ using PlaneCounts = void (*)(const std::uint64_t* codes, int code_planes, const 
                              int weight_planes, std::int64_t words, std::int64_t panel_count, std::int32_t* counts,
                              std::int64_t stride) noexcept;
 
+/// One product of the weighted sum: coefficient[o] * (factor * sums[o] - per_set * set[o] + constant), the integers
+/// below 2^31. sums and set may be nullptr: none.
+struct PlaneTerm {
+  const double* coefficient;
+  const std::int32_t* sums;
+  const std::int32_t* set;
+  std::int32_t factor, per_set, constant;
+};
+/// y[o] = the terms' sum in double from +0, each product and each sum rounded once (no fused multiply-add), in their
+/// order, then rounded to float. In steps of 8 outputs: all arrays have room for that.
+using PlaneCombine = void (*)(const PlaneTerm* terms, std::int64_t count, std::int64_t outputs, float* y) noexcept;
+
 struct PlaneKernel {
   Isa isa;
   const char* name;
   PlaneCounts counts;
+  PlaneCombine combine;
 };
 
 /// The table, fastest first; the last row runs everywhere and is the reference.
@@ -35,12 +48,14 @@ const PlaneKernel& plane_kernel(Isa isa);
 namespace portable {
 void plane_counts(const std::uint64_t*, int, const std::uint64_t*, int, std::int64_t, std::int64_t, std::int32_t*,
                   std::int64_t) noexcept;
-}
+void plane_combine(const PlaneTerm*, std::int64_t, std::int64_t, float*) noexcept;
+}  // namespace portable
 #if defined(__x86_64__)
 namespace avx2 {
 void plane_counts(const std::uint64_t*, int, const std::uint64_t*, int, std::int64_t, std::int64_t, std::int32_t*,
                   std::int64_t) noexcept;
-}
+void plane_combine(const PlaneTerm*, std::int64_t, std::int64_t, float*) noexcept;
+}  // namespace avx2
 namespace avx512 {
 void plane_counts(const std::uint64_t*, int, const std::uint64_t*, int, std::int64_t, std::int64_t, std::int32_t*,
                   std::int64_t) noexcept;

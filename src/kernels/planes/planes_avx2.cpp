@@ -72,4 +72,24 @@ void plane_counts(const std::uint64_t* codes, int code_planes, const std::uint64
   }
 }
 
+void plane_combine(const PlaneTerm* terms, std::int64_t count, std::int64_t outputs, float* y) noexcept {
+  const auto load = [](const std::int32_t* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); };
+  for (std::int64_t o = 0; o < outputs; o += plane_panel) {
+    __m256d low = _mm256_setzero_pd(), high = _mm256_setzero_pd();
+    for (const PlaneTerm* t = terms; t < terms + count; ++t) {
+      __m256i v = _mm256_set1_epi32(t->constant);
+      if (t->sums != nullptr)
+        v = _mm256_add_epi32(v, _mm256_mullo_epi32(_mm256_set1_epi32(t->factor), load(t->sums + o)));
+      if (t->set != nullptr)
+        v = _mm256_sub_epi32(v, _mm256_mullo_epi32(_mm256_set1_epi32(t->per_set), load(t->set + o)));
+      const __m256d v0 = _mm256_cvtepi32_pd(_mm256_castsi256_si128(v)),
+                    v1 = _mm256_cvtepi32_pd(_mm256_extracti128_si256(v, 1));
+      low = _mm256_add_pd(low, _mm256_mul_pd(_mm256_loadu_pd(t->coefficient + o), v0));
+      high = _mm256_add_pd(high, _mm256_mul_pd(_mm256_loadu_pd(t->coefficient + o + 4), v1));
+    }
+    _mm_storeu_ps(y + o, _mm256_cvtpd_ps(low));
+    _mm_storeu_ps(y + o + 4, _mm256_cvtpd_ps(high));
+  }
+}
+
 }  // namespace nnq::avx2

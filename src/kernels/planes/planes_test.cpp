@@ -73,6 +73,46 @@ TEST(PlaneKernels, CountCommonBits) {
   }
 }
 
+/// Terms of every kind; coefficients of any size, so that another order, or a fused multiply-add, would show.
+TEST(PlaneKernels, WeightedSumsHaveTheSameBitsOnEveryInstructionSet) {
+  std::size_t rows = 0;
+  const PlaneKernel* table = plane_table(rows);
+  Random random(12);
+  for (const std::size_t outputs : {1U, 8U, 13U, 64U}) {
+    const std::size_t padded = (outputs + 7) / 8 * 8, kinds = 9;
+    std::vector<double> coefficients(kinds * padded);
+    std::vector<std::int32_t> sums(padded), set(padded);
+    for (double& c : coefficients) c = random.normal();
+    for (std::int32_t& v : sums) v = static_cast<std::int32_t>(random.below(4000));
+    for (std::int32_t& v : set) v = static_cast<std::int32_t>(random.below(4000));
+    std::vector<PlaneTerm> terms;
+    for (std::size_t i = 0; i < kinds; ++i)
+      terms.push_back({coefficients.data() + i * padded, i % 3 == 2 ? nullptr : sums.data(),
+                       i % 2 == 0 ? nullptr : set.data(), i % 4 == 0 ? 4 : 1, i % 4 == 1 ? 2 : 1,
+                       static_cast<std::int32_t>(random.below(100)) - 50});
+    std::vector<float> expected(outputs);
+    for (std::size_t o = 0; o < outputs; ++o) {
+      double y = 0;
+      for (const PlaneTerm& t : terms) {
+        std::int32_t v = t.constant;
+        if (t.sums != nullptr) v += t.factor * t.sums[o];
+        if (t.set != nullptr) v -= t.per_set * t.set[o];
+        const double product = t.coefficient[o] * static_cast<double>(v);
+        y += product;
+      }
+      expected[o] = static_cast<float>(y);
+    }
+    for (std::size_t r = 0; r < rows; ++r) {
+      if (table[r].isa > hardware_isa()) continue;
+      std::vector<float> y(padded, 0.5F);
+      table[r].combine(terms.data(), static_cast<std::int64_t>(terms.size()), static_cast<std::int64_t>(outputs),
+                       y.data());
+      y.resize(outputs);
+      EXPECT_EQ(y, expected) << table[r].name << ", " << outputs << " outputs";
+    }
+  }
+}
+
 TEST(PlaneKernels, TheFirstRowThatFitsIsTaken) {
   EXPECT_STREQ(plane_kernel(Isa::portable).name, "planes_popcount_portable");
   std::size_t rows = 0;

@@ -32,4 +32,25 @@ void plane_counts(const std::uint64_t* codes, int code_planes, const std::uint64
   }
 }
 
+void plane_combine(const PlaneTerm* terms, std::int64_t count, std::int64_t outputs, float* y) noexcept {
+  for (std::int64_t o = 0; o < outputs; o += plane_panel) {
+    double sum[plane_panel] = {};
+    for (const PlaneTerm* t = terms; t < terms + count; ++t) {
+      std::int32_t v[plane_panel];
+      for (std::int64_t i = 0; i < plane_panel; ++i) v[i] = t->constant;
+      if (t->sums != nullptr) {
+        for (std::int64_t i = 0; i < plane_panel; ++i) v[i] += t->factor * t->sums[o + i];
+      }
+      if (t->set != nullptr) {
+        for (std::int64_t i = 0; i < plane_panel; ++i) v[i] -= t->per_set * t->set[o + i];
+      }
+      for (std::int64_t i = 0; i < plane_panel; ++i) {
+        const double product = t->coefficient[o + i] * static_cast<double>(v[i]);
+        sum[i] += product;
+      }
+    }
+    for (std::int64_t i = 0; i < plane_panel; ++i) y[o + i] = static_cast<float>(sum[i]);
+  }
+}
+
 }  // namespace nnq::portable

@@ -5,13 +5,13 @@ namespace {
 
 constexpr PlaneKernel table[] = {
 #if defined(__x86_64__)
-    {Isa::avx512, "planes_vpopcnt_avx512", avx512::plane_counts},
-    {Isa::avx2, "planes_pshufb_avx2", avx2::plane_counts},
+    {Isa::avx512, "planes_vpopcnt_avx512", avx512::plane_counts, avx2::plane_combine},
+    {Isa::avx2, "planes_pshufb_avx2", avx2::plane_counts, avx2::plane_combine},
 #endif
 #if defined(__aarch64__)
-    {Isa::neon, "planes_cnt_neon", neon::plane_counts},
+    {Isa::neon, "planes_cnt_neon", neon::plane_counts, portable::plane_combine},
 #endif
-    {Isa::portable, "planes_popcount_portable", portable::plane_counts},
+    {Isa::portable, "planes_popcount_portable", portable::plane_counts, portable::plane_combine},
 };
 
 }  // namespace

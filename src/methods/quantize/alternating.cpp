@@ -114,10 +114,13 @@ class Alternating final : public train::Quantizer {
     float* to = parts.values.data_ptr<float>();
     const std::int64_t grain = std::max<std::int64_t>(1, 4096 / std::max<std::int64_t>(size, 1));
     at::parallel_for(0, rows, grain, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t r = begin; r < end; ++r)
-        multibit::decompose(from + r * size, size, context_.bits, search_, cycles_,
-                            parts.alphas.data() + static_cast<std::size_t>(r) * bits, parts.codes.data() + r * size,
-                            to + r * size);
+      for (std::int64_t r = begin; r < end; ++r) {
+        const std::span<float> alpha(parts.alphas.data() + static_cast<std::size_t>(r) * bits, bits);
+        std::uint8_t* codes = parts.codes.data() + r * size;
+        multibit::decompose(from + r * size, size, context_.bits, search_, cycles_, alpha.data(), codes, to + r * size);
+        multibit::to_grid(alpha);
+        multibit::levels_of(alpha, Digits::signs, codes, to + r * size, size);
+      }
     });
     return parts;
   }

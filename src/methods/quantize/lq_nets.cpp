@@ -85,7 +85,7 @@ class LqNets final : public train::Quantizer {
 
   Encoding encode(const at::Tensor& w) const override {
     check_finite(w, "lq_nets");
-    const at::Tensor x = plain(w), bases = bases_of(w);
+    const at::Tensor x = plain(w), bases = grid_bases(w);
     const std::int64_t rows = groups(w), size = x.numel() / rows;
     std::vector<std::uint8_t> codes(static_cast<std::size_t>(x.numel()));
     for (std::int64_t r = 0; r < rows; ++r)
@@ -149,9 +149,17 @@ class LqNets final : public train::Quantizer {
     return bases;
   }
 
+  /// The rows' bases on their grids: what levels are made of.
+  at::Tensor grid_bases(const at::Tensor& w) const {
+    const at::Tensor bases = bases_of(w).clone();
+    for (std::int64_t r = 0; r < groups(w); ++r)
+      multibit::to_grid({bases.data_ptr<float>() + r * context_.bits, static_cast<std::size_t>(context_.bits)});
+    return bases;
+  }
+
   /// q [rows, size]; with `learn`, also the bases after one step of quantization error minimisation and the average.
   void quantize_rows(const at::Tensor& w, bool learn, at::Tensor& q, at::Tensor& moved) const {
-    const at::Tensor x = plain(w), bases = bases_of(w);
+    const at::Tensor x = plain(w), bases = bases_of(w), used = grid_bases(w);
     const std::int64_t rows = groups(w), size = x.numel() / rows;
     q = at::empty({rows, size}, at::kFloat);
     if (learn) moved = at::empty_like(bases);
@@ -160,10 +168,9 @@ class LqNets final : public train::Quantizer {
     const std::int64_t grain = std::max<std::int64_t>(1, 8192 / std::max<std::int64_t>(size, 1));
     at::parallel_for(0, rows, grain, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t r = begin; r < end; ++r) {
-        const std::span<const float> basis = row_of(bases, r);
-        const Levels levels(basis, Digits::signs, Ties::down);
+        const Levels levels(row_of(used, r), Digits::signs, Ties::down);
         multibit::quantize(levels, from + r * size, to + r * size, size);
-        if (learn) follow(levels, from + r * size, size, basis, out + r * context_.bits);
+        if (learn) follow(levels, from + r * size, size, row_of(bases, r), out + r * context_.bits);
       }
     });
   }

@@ -65,8 +65,9 @@ class FloatConvolution final : public PreparedStep {
         bias_(step.inputs.size() > 2 && step.inputs[2] >= 0 ? &plan.slot(step.inputs[2]) : nullptr),
         y_(plan.slot(step.outputs[0])),
         window_(window),
-        gemm_(plan.kernels.real) {
-    kernel = std::string("conv_") + plan.kernels.float_name;
+        gemm_(plan.kernels.real),
+        twofold_(plan.before_quantizer(step.outputs[0]) ? plan.kernels.twofold : nullptr) {
+    kernel = std::string("conv_") + (twofold_ != nullptr ? plan.kernels.double_name : plan.kernels.float_name);
     k_ = w_.shape[1] * w_.shape[2] * w_.shape[3];
     groups_ = step.node.get_int("group", 1);
     outputs_ = w_.shape[0] / groups_;
@@ -98,13 +99,18 @@ class FloatConvolution final : public PreparedStep {
     float* y = y_.as<float>() + image * outputs_ * plane_ + first;
     const float* bias = bias_ != nullptr ? bias_->as<float>() + group * outputs_ : nullptr;
     if (columns == width) {
-      gemm_(w, outputs_, k_, panel, bias, y, plane_);
+      multiply(w, panel, bias, y, plane_);
       return;
     }
     float* tail = panel + k_ * width;
-    gemm_(w, outputs_, k_, panel, bias, tail, width);
+    multiply(w, panel, bias, tail, width);
     for (std::int64_t o = 0; o < outputs_; ++o)
       std::memcpy(y + o * plane_, tail + o * width, static_cast<std::size_t>(columns) * 4);
+  }
+
+  void multiply(const float* w, const float* panel, const float* bias, float* c, std::int64_t stride) const {
+    if (twofold_ != nullptr) return twofold_(w, outputs_, k_, panel, bias, nullptr, c, stride);
+    gemm_(w, outputs_, k_, panel, bias, c, stride);
   }
 
   void gather(std::int64_t image, std::int64_t first, std::int64_t columns, float* panel) const {
@@ -134,6 +140,7 @@ class FloatConvolution final : public PreparedStep {
   const Slot& y_;
   Window window_;
   FloatGemm gemm_;
+  DoubleGemm twofold_;                                          // nullptr: sums are float
   std::int64_t k_, groups_, outputs_, plane_, panels_, parts_;  // outputs: of a group
   std::size_t part_bytes_;
 };
@@ -152,9 +159,10 @@ class FloatDense final : public PreparedStep {
       : x_(plan.slot(step.inputs[0])),
         y_(plan.slot(step.outputs[0])),
         gemm_(plan.kernels.real),
+        twofold_(plan.before_quantizer(step.outputs[0]) ? plan.kernels.twofold : nullptr),
         k_(k),
         outputs_(outputs) {
-    kernel = std::string("dense_") + plan.kernels.float_name;
+    kernel = std::string("dense_") + (twofold_ != nullptr ? plan.kernels.double_name : plan.kernels.float_name);
     rows_ = k > 0 ? static_cast<std::int64_t>(x_.bytes / 4) / k : 0;
     panels_ = (outputs + width - 1) / width;
     operations = 2 * rows_ * outputs * k;
@@ -170,36 +178,48 @@ class FloatDense final : public PreparedStep {
     };
     // Weights that a plan computed from its shapes are its own.
     packed_ = plan.program.constants.contains(step.inputs[1]) ? plan.shared<PackedFloats>(step, "dense", pack) : pack();
-    bias_.assign(static_cast<std::size_t>(outputs), 0.0f);
+    bias_.assign(static_cast<std::size_t>(panels_ * width), 0.0);
     weight_bytes = packed_->packed_bytes();
     scratch_bytes = static_cast<std::size_t>(panels_ * rows_ * width) * 4;
   }
   void set_bias(const Tensor& bias, float beta) {
     for (std::int64_t o = 0; o < outputs_; ++o)
-      bias_[static_cast<std::size_t>(o)] = beta * bias.as<float>()[bias.count() == 1 ? 0 : o];
+      bias_[static_cast<std::size_t>(o)] = scaled(beta, bias.as<float>()[bias.count() == 1 ? 0 : o]);
   }
 
   Status run(ThreadPool& pool) override {
     pool.parallel(panels_, [this](std::int64_t p) {
       float* sums = reinterpret_cast<float*>(scratch) + p * rows_ * width;
-      gemm_(x_.as<float>(), rows_, k_, packed_->values.data() + p * k_ * width, nullptr, sums, width);
+      const float* panel = packed_->values.data() + p * k_ * width;
+      const double* bias = bias_.data() + p * width;
+      if (twofold_ != nullptr)
+        twofold_(x_.as<float>(), rows_, k_, panel, nullptr, bias, sums, width);
+      else
+        gemm_(x_.as<float>(), rows_, k_, panel, nullptr, sums, width);
       const std::int64_t n = std::min(width, outputs_ - p * width);
       for (std::int64_t r = 0; r < rows_; ++r) {
+        float* y = y_.as<float>() + r * outputs_ + p * width;
         for (std::int64_t o = 0; o < n; ++o)
-          y_.as<float>()[r * outputs_ + p * width + o] =
-              sums[r * width + o] + bias_[static_cast<std::size_t>(p * width + o)];
+          y[o] = twofold_ != nullptr ? sums[r * width + o] : sums[r * width + o] + static_cast<float>(bias[o]);
       }
     });
     return {};
   }
 
  private:
+  /// In float as long as the sums are.
+  double scaled(float beta, float bias) const {
+    if (twofold_ != nullptr) return static_cast<double>(beta) * static_cast<double>(bias);
+    return static_cast<double>(beta * bias);
+  }
+
   const Slot& x_;
   const Slot& y_;
   FloatGemm gemm_;
+  DoubleGemm twofold_;  // nullptr: sums are float
   std::int64_t k_, outputs_, rows_ = 0, panels_ = 0;
   std::shared_ptr<const PackedFloats> packed_;
-  std::vector<float> bias_;
+  std::vector<double> bias_;
 };
 
 bool all_float(const PlanContext& plan, const Step& step) {
@@ -217,7 +237,8 @@ std::unique_ptr<PreparedStep> make_convolution(const PlanContext& plan, const St
     return nullptr;
   const Window window{g.kernel[0],   g.kernel[1],    g.stride[0],    g.stride[1],  g.dilation[0],
                       g.dilation[1], g.pad_begin[0], g.pad_begin[1], g.pad_end[0], g.pad_end[1]};
-  if (w.shape[1] == 1 && step.node.get_int("group", 1) == x.shape[1] && x.shape[1] > 1)
+  const bool twofold = plan.before_quantizer(step.outputs[0]);
+  if (!twofold && w.shape[1] == 1 && step.node.get_int("group", 1) == x.shape[1] && x.shape[1] > 1)
     return make_float_depthwise(plan, step, window);
   return std::make_unique<FloatConvolution>(plan, step, window);
 }
@@ -236,6 +257,7 @@ std::unique_ptr<PreparedStep> make_dense(const PlanContext& plan, const Step& st
       return nullptr;
   }
   const float alpha = gemm ? node.get_float("alpha", 1.0f) : 1.0f;
+  if (alpha != 1 && plan.before_quantizer(step.outputs[0])) return nullptr;  // a rounding more in front of a quantizer
   const float* values = w.constant->as<float>();
   auto made = std::make_unique<FloatDense>(plan, step, outputs, k, [&](std::int64_t o, std::int64_t i) {
     return alpha * values[turned ? o * k + i : i * outputs + o];

@@ -1,5 +1,5 @@
-// Layers whose codes and weights are bit planes with real scales: counts of common bits, their weighted sum in the
-// order of docs/program.md, and the tail.
+// Layers whose codes and weights are bit planes with real scales: counts of common bits, their weighted sum
+// (plane_sums.h), and the tail.
 #include "kernels/planes/planes.h"
 
 #include <algorithm>
@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "runtime/real_planes_steps.h"
-#include "runtime/steps/plane_pack.h"
+#include "runtime/steps/plane_sums.h"
 #include "runtime/steps/round.h"
 
 namespace nnq {
@@ -91,109 +91,6 @@ class PlaneTail {
   std::int64_t channels_, plane_ = 1;
 };
 
-/// Integers of one position, and y from them.
-class PlaneSums {
- public:
-  PlaneSums(const PlaneGeometry& geometry, const Step& step)
-      : step_(step),
-        geometry_(geometry),
-        weight_planes_(step.weights.bits),
-        code_planes_(step.planes.code_planes()),
-        group_out_(step.out_channels / step.groups) {
-    const PlaneCoefficients c = plane_coefficients(step);
-    both_ = by_output(c.both, weight_planes_ * code_planes_);
-    codes_ = by_output(c.codes, code_planes_);
-    weights_ = by_output(c.weights, weight_planes_);
-    constants_ = c.constants;
-    if (step.planes.code_signs || !weights_.empty()) {
-      tap_counts_ = plane_tap_counts(geometry, step);
-      totals_.assign(static_cast<std::size_t>(weight_planes_ * step.out_channels), 0);
-      for (std::size_t i = 0; i < tap_counts_.size(); ++i) {
-        const auto out = static_cast<std::size_t>(step.out_channels), taps = static_cast<std::size_t>(geometry.taps());
-        totals_[i / (taps * out) * out + i % out] += tap_counts_[i];
-      }
-    }
-  }
-
-  bool needs_weight_counts() const { return !tap_counts_.empty(); }
-
-  /// Set weight bits over the taps inside: [weight plane][output].
-  void count_weights(std::int64_t position, std::int32_t* counts) const {
-    std::copy(totals_.begin(), totals_.end(), counts);
-    const std::int64_t taps = geometry_.taps(), out = step_.out_channels;
-    geometry_.each_tap(position, [&](std::int64_t t, std::int64_t source) {
-      for (std::int64_t p = 0; p < weight_planes_ && source < 0; ++p) {
-        const std::int32_t* at_tap = tap_counts_.data() + (p * taps + t) * out;
-        for (std::int64_t o = 0; o < out; ++o) counts[p * out + o] -= at_tap[o];
-      }
-    });
-  }
-
-  /// y of one group. both: [weight plane][code plane] rows of `stride` counts of common bits; row: set bits of each
-  /// code plane; weights: as count_weights made them (nullptr when not needed); inside: products that are not on the
-  /// border.
-  void combine(std::int64_t group, const std::int32_t* both, std::int64_t stride, const std::int32_t* row,
-               const std::int32_t* weights, std::int32_t inside, float* y) const {
-    const bool ws = step_.planes.weight_signs, cs = step_.planes.code_signs;
-    const std::int64_t first = group * group_out_, n = group_out_;
-    const std::int32_t factor = (ws ? 2 : 1) * (cs ? 2 : 1);
-    std::fill_n(y + first, n, 0.0f);
-    for (int p = 0; p < weight_planes_; ++p) {
-      const std::int32_t* set = weights == nullptr ? nullptr : weights + p * step_.out_channels + first;
-      for (int q = 0; q < code_planes_; ++q) {
-        // (2w - 1)(2x - 1) summed is 4 wx - 2 w - 2 x + 1 summed; with one kind of signs less of it.
-        const std::int32_t constant = ws ? (cs ? inside - 2 * row[q] : -row[q]) : 0, per_weight = ws ? 2 : 1;
-        const float* c = coefficient(both_, p * code_planes_ + q, first);
-        const std::int32_t* s = both + (p * code_planes_ + q) * stride;
-        if (cs) {
-          for (std::int64_t o = 0; o < n; ++o)
-            y[first + o] += c[o] * static_cast<float>(factor * s[o] - per_weight * set[o] + constant);
-        } else {
-          for (std::int64_t o = 0; o < n; ++o) y[first + o] += c[o] * static_cast<float>(factor * s[o] + constant);
-        }
-      }
-    }
-    add_offsets(first, n, row, weights, inside, y);
-  }
-
- private:
-  /// Behind the products: weight offsets with the codes, the codes' offset with the weights, both offsets.
-  void add_offsets(std::int64_t first, std::int64_t n, const std::int32_t* row, const std::int32_t* weights,
-                   std::int32_t inside, float* y) const {
-    for (int q = 0; q < code_planes_ && !codes_.empty(); ++q) {
-      const auto x = static_cast<float>(step_.planes.code_signs ? 2 * row[q] - inside : row[q]);
-      const float* c = coefficient(codes_, q, first);
-      for (std::int64_t o = 0; o < n; ++o) y[first + o] += c[o] * x;
-    }
-    for (int p = 0; p < weight_planes_ && !weights_.empty(); ++p) {
-      const float* c = coefficient(weights_, p, first);
-      const std::int32_t* set = weights + p * step_.out_channels + first;
-      for (std::int64_t o = 0; o < n; ++o)
-        y[first + o] += c[o] * static_cast<float>(step_.planes.weight_signs ? 2 * set[o] - inside : set[o]);
-    }
-    for (std::int64_t o = 0; o < n && !constants_.empty(); ++o)
-      y[first + o] += constants_[static_cast<std::size_t>(first + o)] * static_cast<float>(inside);
-  }
-
-  /// [out][count] turned to [count][out].
-  std::vector<float> by_output(const std::vector<float>& values, int count) const {
-    const auto n = static_cast<std::size_t>(count);
-    std::vector<float> turned(values.size());
-    for (std::size_t i = 0; i < values.size(); ++i) turned[i % n * (values.size() / n) + i / n] = values[i];
-    return turned;
-  }
-  const float* coefficient(const std::vector<float>& turned, int i, std::int64_t first) const {
-    return turned.data() + i * step_.out_channels + first;
-  }
-
-  const Step& step_;
-  const PlaneGeometry& geometry_;
-  int weight_planes_, code_planes_;
-  std::int64_t group_out_;
-  std::vector<float> both_, codes_, weights_, constants_;
-  std::vector<std::int32_t> tap_counts_, totals_;
-};
-
 class PlaneLayer final : public PreparedStep {
  public:
   PlaneLayer(const PlanContext& plan, const Step& step)
@@ -201,9 +98,11 @@ class PlaneLayer final : public PreparedStep {
         in_(plan.slot(step.inputs[0])),
         geometry_(in_, plan.slot(step.outputs[0]), step),
         packer_(geometry_, step.planes),
-        sums_(geometry_, step),
-        tail_(plan, step),
         kernel_(plane_kernel(plan.isa)),
+        group_panels_((step.out_channels / step.groups + plane_panel - 1) / plane_panel),
+        stride_(group_panels_ * plane_panel),
+        sums_(geometry_, step, kernel_.combine, stride_),
+        tail_(plan, step),
         panels_(plan.shared<PlanePanels>(step, text("planes ", geometry_.taps()),
                                          [&] { return plane_panels(geometry_, step); })),
         code_planes_(step.planes.code_planes()),
@@ -213,8 +112,6 @@ class PlaneLayer final : public PreparedStep {
     ceiling = CeilingKind::binary;  // one product of bits for every pair of planes
     ceiling_share = 1.0 / (step.weights.bits * code_planes_);
     weight_bytes = panels_->packed_bytes();
-    group_panels_ = (step.out_channels / step.groups + plane_panel - 1) / plane_panel;
-    stride_ = group_panels_ * plane_panel;
     const std::int64_t positions = geometry_.positions();
     rows_ = std::max<std::int64_t>(1, (positions + plan.threads * 4 - 1) / (plan.threads * 4));
     parts_ = (positions + rows_ - 1) / rows_;
@@ -246,8 +143,10 @@ class PlaneLayer final : public PreparedStep {
                code_planes = static_cast<std::size_t>(code_planes_);
     row_bytes_ = aligned(code_planes * static_cast<std::size_t>(words_) * 8);
     count_bytes_ = aligned(weight_planes * code_planes * static_cast<std::size_t>(stride_) * 4);
-    weight_bytes_ = aligned(sums_.needs_weight_counts() ? weight_planes * out * 4 : 0);
-    part_bytes_ = row_bytes_ + count_bytes_ + weight_bytes_ + aligned(out * 4) + aligned(out);
+    const auto padded = [](std::int64_t n) { return aligned(static_cast<std::size_t>(PlaneSums::padded(n)) * 4); };
+    weight_bytes_ = sums_.needs_weight_counts() ? padded(step_.weights.bits * step_.out_channels) : 0;
+    y_bytes_ = padded(step_.out_channels);
+    part_bytes_ = row_bytes_ + count_bytes_ + weight_bytes_ + y_bytes_ + aligned(out);
     planes_bytes_ = aligned(packer_.bytes());
     scratch_bytes = planes_bytes_ + part_bytes_ * static_cast<std::size_t>(parts_);
   }
@@ -259,7 +158,7 @@ class PlaneLayer final : public PreparedStep {
     auto* weights =
         sums_.needs_weight_counts() ? reinterpret_cast<std::int32_t*>(base + row_bytes_ + count_bytes_) : nullptr;
     auto* y = reinterpret_cast<float*>(base + row_bytes_ + count_bytes_ + weight_bytes_);
-    auto* codes = reinterpret_cast<std::uint8_t*>(y) + aligned(static_cast<std::size_t>(step_.out_channels) * 4);
+    auto* codes = reinterpret_cast<std::uint8_t*>(y) + y_bytes_;
     if (weights != nullptr) sums_.count_weights(position, weights);
     for (std::int64_t g = 0; g < step_.groups; ++g) {
       const std::int32_t inside = gather(position, g, row);
@@ -270,7 +169,7 @@ class PlaneLayer final : public PreparedStep {
       const std::uint64_t* panels =
           panels_->words.data() + g * group_panels_ * step_.weights.bits * words_ * plane_panel;
       kernel_.counts(row, code_planes_, panels, step_.weights.bits, words_, group_panels_, counts, stride_);
-      sums_.combine(g, counts, stride_, set, weights, inside, y);
+      sums_.combine(g, counts, set, weights, inside, y);
     }
     tail_.write(y, codes, position);
   }
@@ -302,13 +201,14 @@ class PlaneLayer final : public PreparedStep {
   const Slot& in_;
   PlaneGeometry geometry_;
   PlanePacker packer_;
+  const PlaneKernel& kernel_;
+  std::int64_t group_panels_, stride_;
   PlaneSums sums_;
   PlaneTail tail_;
-  const PlaneKernel& kernel_;
   std::shared_ptr<const PlanePanels> panels_;
   int code_planes_;
-  std::int64_t words_, group_panels_ = 0, stride_ = 0, rows_ = 1, parts_ = 1;
-  std::size_t row_bytes_ = 0, count_bytes_ = 0, weight_bytes_ = 0, part_bytes_ = 0, planes_bytes_ = 0;
+  std::int64_t words_, rows_ = 1, parts_ = 1;
+  std::size_t row_bytes_ = 0, count_bytes_ = 0, weight_bytes_ = 0, y_bytes_ = 0, part_bytes_ = 0, planes_bytes_ = 0;
 };
 
 }  // namespace

@@ -18,14 +18,15 @@ Window window_for(const Window& window, const at::Tensor& x, const at::Tensor& w
 Kernel conv(const Build& build) {
   const Window window(build.node);
   const std::int64_t groups = build.node.get_int("group", 1);
-  return one_output([=](const Args& args) {
-    const at::Tensor& x = args[0];
-    const Window sized = window_for(window, x, args[1]);
-    const Pads pads = sized.resolve(spatial(x));
+  return one_output([=, twofold = build.twofold](const Args& args) {
+    const Window sized = window_for(window, args[0], args[1]);
+    const Pads pads = sized.resolve(spatial(args[0]));
     const Ints none(pads.begin.size(), 0);
     const bool padded = !pads.symmetric();
-    return at::convolution(padded ? pad_spatial(x, pads, 0) : x, args[1], args.optional(2), sized.strides,
-                           padded ? none : pads.begin, sized.dilations, false, none, groups);
+    return summed(args, twofold, [&](const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias) {
+      return at::convolution(padded ? pad_spatial(x, pads, 0) : x, w, bias, sized.strides, padded ? none : pads.begin,
+                             sized.dilations, false, none, groups);
+    });
   });
 }
 

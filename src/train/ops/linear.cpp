@@ -7,17 +7,22 @@ namespace {
 Kernel gemm(const Build& build) {
   const double alpha = build.node.get_float("alpha", 1), beta = build.node.get_float("beta", 1);
   const bool trans_a = build.node.get_int("transA", 0) != 0, trans_b = build.node.get_int("transB", 0) != 0;
-  return one_output([=](const Args& args) {
-    const at::Tensor a = trans_a ? args[0].t() : args[0];
-    const at::Tensor b = trans_b ? args[1].t() : args[1];
-    if (args.has(2)) return at::addmm(args[2], a, b, beta, alpha);
-    const at::Tensor product = at::mm(a, b);
-    return alpha == 1 ? product : product * alpha;
+  return one_output([=, twofold = build.twofold](const Args& args) {
+    return summed(args, twofold, [&](const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias) {
+      const at::Tensor a = trans_a ? x.t() : x;
+      const at::Tensor b = trans_b ? w.t() : w;
+      if (bias.defined()) return at::addmm(bias, a, b, beta, alpha);
+      const at::Tensor product = at::mm(a, b);
+      return alpha == 1 ? product : product * alpha;
+    });
   });
 }
 
-Kernel matmul(const Build&) {
-  return one_output([](const Args& args) { return at::matmul(args[0], args[1]); });
+Kernel matmul(const Build& build) {
+  return one_output([twofold = build.twofold](const Args& args) {
+    return summed(args, twofold,
+                  [](const at::Tensor& a, const at::Tensor& b, const at::Tensor&) { return at::matmul(a, b); });
+  });
 }
 
 }  // namespace
