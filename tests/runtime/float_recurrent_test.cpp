@@ -7,6 +7,7 @@
 #include "core/random.h"
 #include "kernels/cpu.h"
 #include "nnq/lower.h"
+#include "nnq/program.h"
 #include "nnq/runtime.h"
 
 namespace nnq::test {
