@@ -34,6 +34,8 @@ inline void tile(const RealMatvecCall& call, std::int64_t o, std::int64_t b) {
     for (auto& chains : row) chains[0] = chains[1] = _mm256_setzero_ps();
   std::int64_t i = 0;
   for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    // A line of each row of the next tile: rows are short, the hardware's streams end with them.
+    for (int r = 0; r < Rows; ++r) _mm_prefetch(w + (Rows + r) * n + i, _MM_HINT_T0);
 #pragma GCC unroll 2
     for (int c = 0; c < 2; ++c) {
       __m256 in[Batch];
