@@ -273,7 +273,8 @@ std::string quantized(const std::string& state, const std::string& to) {
 
 /// Constants and the state's code, whose attributes have `prefix`.
 std::string with_code(const std::string& text, const std::string& prefix) {
-  return replaced(replaced(text, "@CONSTANTS@", replaced(constants, "@PREFIX@", "@" + prefix)), "@CODE@", code_constants);
+  return replaced(replaced(text, "@CONSTANTS@", replaced(constants, "@PREFIX@", "@" + prefix)), "@CODE@",
+                  code_constants);
 }
 
 std::string complete(const char* cell, const std::string& states) {
