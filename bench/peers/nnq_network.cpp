@@ -154,11 +154,13 @@ Graph nnq_network(const Graph& graph, const Ranges& ranges, const NetworkBits& b
                 {encode, [&](const Node& quantizer) { return activation(quantizer, ranges); }});
 }
 
-Graph nnq_recurrent(const Graph& graph, int weight_bits, int state_bits) {
+Graph nnq_recurrent(const Graph& graph, int weight_bits, States states) {
   PlacementOptions options;
-  QuantizerSpec states;
-  if (state_bits != 0) states = {"alternating", state_bits, {}};
-  options.rules = {{"*", {state_bits != 0 ? "alternating" : "uniform", weight_bits, {}}, states, {}}};
+  const bool alternating = states == States::alternating;
+  QuantizerSpec activations;
+  if (alternating) activations = {"alternating", weight_bits, {}};
+  if (states == States::uniform) activations = {"uniform", 8, {}};
+  options.rules = {{"*", {alternating ? "alternating" : "uniform", weight_bits, {}}, activations, {}}};
   return freeze(place_quantizers(graph, options), {encode, [](const Node&) { return ActivationCode{}; }});
 }
 

@@ -26,9 +26,10 @@ struct NetworkBits {
 /// of the weights; 1 bit: signs.
 Graph nnq_network(const Graph& graph, const Ranges& ranges, const NetworkBits& bits, std::string* reduced = nullptr);
 
-/// A graph of LSTM layers with weights of `weight_bits` by rows and, unless 0, states in `state_bits` by alternating
-/// minimisation.
-Graph nnq_recurrent(const Graph& graph, int weight_bits, int state_bits);
+/// A graph of LSTM layers with weights of `weight_bits` by rows; states and inputs float, sums of signs found by
+/// alternating minimisation (as the weights then are) or 8 bits with a scale a vector.
+enum class States { real, alternating, uniform };
+Graph nnq_recurrent(const Graph& graph, int weight_bits, States states);
 
 /// QuantizeLinear / DequantizeLinear around Conv, Gemm, Add, pooling and Flatten: codes uint8 a tensor, weights int8 a
 /// channel, bias int32. `weight_bits` 7 is what ONNX Runtime advises (reduce_range) where the CPU has no VNNI.

@@ -111,19 +111,22 @@ enum class StepKind : std::uint8_t {
   levels,     // codes -> float32 tensor: planes.levels[code - min]
   plane_convolution,  // codes -> float32 tensor or codes: codes and weights are sums of bit planes with real scales
   plane_dense,        // (planes); border positions stand for the real value 0; epilogue affine or requantize
-  // Multi-bit vectors: codes [.., n] and beside them a tensor of scales [.., bits], value = sum of +-scale.
-  vector_lookup,  // row numbers (int64 tensor) -> vectors: rows of a table of signs (weights, planes.weight_scale)
-  vector_levels,  // vectors -> float32 tensor
-  vector_dense,   // vectors -> float32 tensor: products with the rows of a matrix, plus epilogue.b
-  recurrent,      // vectors, [state, [cell]] -> vectors, [state, [cell]]: an LSTM or GRU over time (recurrence)
+  // Multi-bit vectors: codes [.., n] and beside them a tensor of scales [.., bits], value = sum of +-scale. Uniform
+  // vectors: codes -128 .. 127 and one scale [.., 1], value = scale * code.
+  vector_lookup,    // row numbers (int64 tensor) -> vectors: rows of a table of signs (weights, planes.weight_scale)
+  vector_levels,    // vectors -> float32 tensor
+  vector_dense,     // vectors -> float32 tensor: products with the rows of a matrix, plus epilogue.b
+  recurrent,        // vectors, [state, [cell]] -> vectors, [state, [cell]]: an LSTM or GRU over time (recurrence)
+  vector_quantize,  // float32 tensor [.., n] -> vectors, scales found on line (recurrence: uniform, state_*)
 };
-inline constexpr StepKind last_step_kind = StepKind::recurrent;
+inline constexpr StepKind last_step_kind = StepKind::vector_quantize;
 
 /// What a recurrent step holds beside the common fields: there `weights` and `planes` are those of the input,
 /// out_channels gates * hidden and in_channels the inputs.
 struct Recurrence {
   bool gru = false;  // gates z, r, h; otherwise an LSTM with gates i, o, f, c
   std::int64_t hidden = 0;
+  bool uniform = false;                           // vectors are uniform: 8 bits, no cycles
   std::int32_t state_bits = 1, state_cycles = 2;  // of the state's alternating decomposition
   PackedWeights weights;                          // of the state: [gates * hidden][hidden]
   RealPlanes planes;                              // its weight_scale, weight_offset, weight_signs

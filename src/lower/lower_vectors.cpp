@@ -4,20 +4,39 @@
 
 #include "lower/lowering.h"
 #include "lower/plane_weights.h"
+#include "pack/vector_code.h"
 
 namespace nnq::lower_room {
 namespace {
 
-CodeType code_of(int bits) { return {.sign = false, .min = 0, .max = (1 << bits) - 1, .bits = bits}; }
+CodeType code_of(const VectorCode& code) {
+  if (code.uniform)
+    return {.sign = false, .min = -uniform_vector_zero, .max = uniform_vector_zero - 1, .bits = uniform_vector_bits};
+  return {.sign = false, .min = 0, .max = (1 << code.bits) - 1, .bits = code.bits};
+}
+
+/// The attributes PREFIXbits, ... of a node that quantizes vectors on line.
+VectorCode read_code(const Node& node, const std::string& prefix) {
+  return {.uniform = node.get_int(prefix + "uniform", 0) != 0,
+          .bits = static_cast<int>(node.get_int(prefix + "bits", 0)),
+          .cycles = static_cast<int>(node.get_int(prefix + "cycles", 2))};
+}
+
+void set_code(Recurrence& r, const VectorCode& code) {
+  r.uniform = code.uniform;
+  r.state_bits = code.bits;
+  r.state_cycles = code.cycles;
+}
 
 /// Program values for vectors of graph value `name`, whose type `type` is: codes of that shape, scales beside them.
-Lowering::Vectors new_vectors(Lowering& l, const std::string& name, ValueType type, int bits) {
+Lowering::Vectors new_vectors(Lowering& l, const std::string& name, ValueType type, const VectorCode& code) {
   Lowering::Vectors v;
   type.dtype = DType::f32;
   // The graph's value is the levels: these have other names.
   v.codes =
-      l.program.add_value({.name = name + ".codes", .kind = ValueKind::codes, .type = type, .code = code_of(bits)});
-  if (type.ranked && !type.shape.empty()) type.shape.back() = Dim(std::int64_t{bits});
+      l.program.add_value({.name = name + ".codes", .kind = ValueKind::codes, .type = type, .code = code_of(code)});
+  if (type.ranked && !type.shape.empty()) type.shape.back() = Dim(std::int64_t{code.scales()});
+  v.uniform = code.uniform;
   v.scales = l.program.add_value({.name = name + ".scales", .kind = ValueKind::tensor, .type = type, .code = {}});
   return v;
 }
@@ -46,7 +65,7 @@ bool lower_lookup(Lowering& l, const Node& node) {
   if (std::string why = read_matrix(l, node.inputs[0], true, table); !why.empty()) return refuse(l, node, why);
   if (!table.planes.weight_signs || !table.planes.weight_offset.empty())
     return refuse(l, node, "the table's levels are not symmetric about 0");
-  const Lowering::Vectors made = new_vectors(l, node.outputs[0], *type, table.weights.bits);
+  const Lowering::Vectors made = new_vectors(l, node.outputs[0], *type, {.bits = table.weights.bits});
   const std::int32_t input = l.tensor(node.inputs[1]);
   Step& step = l.add(StepKind::vector_lookup, node.name, {input}, {made.codes, made.scales});
   step.out_channels = table.rows;
@@ -54,6 +73,19 @@ bool lower_lookup(Lowering& l, const Node& node) {
   step.weights = table.weights;
   step.planes = table.planes;
   step.note = "rows of a packed table";
+  l.vectors[node.outputs[0]] = made;
+  return true;
+}
+
+/// A float tensor quantized on line.
+bool lower_quantize(Lowering& l, const Node& node) {
+  const ValueType* type = l.type(node.outputs[0]);
+  if (type == nullptr || !type->ranked || type->shape.empty() || type->shape.size() > 3) return false;
+  const VectorCode code = read_code(node, "");
+  const Lowering::Vectors made = new_vectors(l, node.outputs[0], *type, code);
+  Step& step = l.add(StepKind::vector_quantize, node.name, {l.tensor(node.inputs[0])}, {made.codes, made.scales});
+  set_code(step.recurrence, code);
+  step.note = "vectors quantized on line";
   l.vectors[node.outputs[0]] = made;
   return true;
 }
@@ -88,11 +120,13 @@ bool lower_recurrent(Lowering& l, const Node& node) {
   if (x == nullptr) return refuse(l, node, "the input is no multi-bit vector");
   Recurrence r;
   r.gru = node.op == "GRU";
-  r.state_bits = static_cast<std::int32_t>(node.get_int("state_bits", 0));
-  r.state_cycles = static_cast<std::int32_t>(node.get_int("state_cycles", 2));
+  const VectorCode code = read_code(node, "state_");
+  set_code(r, code);
+  if (x->uniform != r.uniform) return refuse(l, node, "input and state are vectors of two kinds");
   PlaneMatrix of_input, of_state;
   for (const auto& [input, matrix] : {std::pair{1, &of_input}, std::pair{2, &of_state}})
-    if (std::string why = read_matrix(l, node.inputs[static_cast<std::size_t>(input)], true, *matrix); !why.empty())
+    if (std::string why = read_matrix(l, node.inputs[static_cast<std::size_t>(input)], true, *matrix, r.uniform);
+        !why.empty())
       return refuse(l, node, why);
   r.hidden = of_state.columns;
   if (of_input.rows != r.gates() * r.hidden || of_state.rows != of_input.rows) return false;
@@ -104,7 +138,7 @@ bool lower_recurrent(Lowering& l, const Node& node) {
     type.shape.erase(type.shape.begin() + 1);  // [time, 1, batch, hidden]
   }
   const std::string name = graph_output(0).empty() ? node.name : graph_output(0);
-  Lowering::Vectors made = new_vectors(l, name, type, r.state_bits);
+  Lowering::Vectors made = new_vectors(l, name, type, code);
   made.sequence = true;
   std::vector<std::int32_t> inputs{x->codes, x->scales, optional_tensor(l, node, 5)}, outputs{made.codes, made.scales};
   if (!r.gru) inputs.push_back(optional_tensor(l, node, 6));
@@ -119,8 +153,9 @@ bool lower_recurrent(Lowering& l, const Node& node) {
   step.planes = of_input.planes;
   r.weights = of_state.weights;
   r.planes = of_state.planes;
-  step.note = "both products on bit planes, the state quantized on line: " + std::to_string(step.weights.bits) +
-              " bits of weights x " + std::to_string(r.state_bits) + " of the state";
+  step.note = std::string("both products ") + (r.uniform ? "of integers" : "on bit planes") +
+              ", the state quantized on line: " + std::to_string(step.weights.bits) + " bits of weights x " +
+              std::to_string(r.state_bits) + " of the state";
   step.recurrence = std::move(r);
   if (!graph_output(0).empty()) l.vectors[graph_output(0)] = made;
   return true;
@@ -145,7 +180,8 @@ bool lower_product(Lowering& l, const Node& node) {
   const Lowering::Vectors* x = vectors_read(l, node.inputs[0]);
   if (x == nullptr) return false;
   PlaneMatrix matrix;
-  if (std::string why = read_matrix(l, node.inputs[1], false, matrix); !why.empty()) return refuse(l, node, why);
+  if (std::string why = read_matrix(l, node.inputs[1], false, matrix, x->uniform); !why.empty())
+    return refuse(l, node, why);
   std::string end = node.outputs[0];
   std::vector<float> bias;
   if (const Node* add = l.only_reader(end); add != nullptr && add->is("Add")) {
@@ -163,7 +199,8 @@ bool lower_product(Lowering& l, const Node& node) {
   step.weights = matrix.weights;
   step.planes = matrix.planes;
   step.epilogue.b = std::move(bias);
-  step.note = "on bit planes: " + std::to_string(step.weights.bits) + " bits of weights";
+  step.note = std::string(x->uniform ? "on integers: " : "on bit planes: ") + std::to_string(step.weights.bits) +
+              " bits of weights";
   l.set_tensor(end, y);
   return true;
 }
@@ -172,6 +209,7 @@ bool lower_product(Lowering& l, const Node& node) {
 
 bool lower_vectors(Lowering& l, const Node& node) {
   if (node.is("Gather") && l.index.producer.contains(node.inputs[0])) return lower_lookup(l, node);
+  if (node.is("QuantizeVectors", kNnqDomain)) return lower_quantize(l, node);
   if (node.is("LSTM", kNnqDomain) || node.is("GRU", kNnqDomain)) return lower_recurrent(l, node);
   if (node.is("Squeeze") || node.is("Identity")) return lower_movement_of_vectors(l, node);
   return node.is("MatMul") && lower_product(l, node);

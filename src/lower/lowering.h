@@ -52,6 +52,7 @@ class Lowering {
   /// Graph values that are multi-bit vectors: codes and, beside them, scales.
   struct Vectors {
     std::int32_t codes = -1, scales = -1;  // program values
+    bool uniform = false;                  // docs/program.md, "Uniform vectors"
     bool sequence = false;                 // the graph value is [time, 1, batch, n], the vectors [time, batch, n]
   };
   std::map<std::string, Vectors> vectors;

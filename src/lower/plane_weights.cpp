@@ -1,6 +1,7 @@
 #include "lower/plane_weights.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "nnq/encoding.h"
 
@@ -97,6 +98,31 @@ bool scale_rows(const Lowering& l, const Node& affine, std::int64_t rows, PlaneW
   return true;
 }
 
+/// Whether all forms are the same whole numbers, bits with an offset, times a scale of their own.
+bool are_whole(const std::vector<PlaneForm>& forms, std::int32_t& offset) {
+  const auto ratio = [](const PlaneForm& f) { return f.scale[0] == 0 ? 0.0F : std::rint(f.offset / f.scale[0]); };
+  const float low = ratio(forms[0]);
+  offset = static_cast<std::int32_t>(std::clamp(low, -128.0F, 0.0F));
+  return std::all_of(forms.begin(), forms.end(), [&](const PlaneForm& f) {
+    for (std::size_t k = 0; k < f.scale.size(); ++k)
+      if (f.scale[k] != f.scale[0] * static_cast<float>(1 << k)) return false;
+    for (std::size_t code = 0; code < f.pattern.size(); ++code)
+      if (f.pattern[code] != code) return false;
+    return !f.signs && f.offset == f.scale[0] * static_cast<float>(offset);
+  });
+}
+
+/// weight = scale of the row * (offset + bits).
+void fill_whole(const PlaneWeights& w, std::int32_t offset, PlaneMatrix& matrix) {
+  fill_planes(w, w.bits, matrix.rows, matrix.weights, matrix.planes);
+  matrix.weights.offset = offset;
+  for (int k = 0; k < matrix.weights.bits; ++k) matrix.weights.plane_scale.push_back(1 << k);
+  matrix.planes.weight_scale.clear();
+  matrix.planes.weight_offset.clear();
+  for (std::int64_t o = 0; o < matrix.rows; ++o)
+    matrix.planes.weight_scale.push_back(w.forms[w.forms.size() == 1 ? 0 : static_cast<std::size_t>(o)].scale[0]);
+}
+
 }  // namespace
 
 const char* read_planes(const Lowering& l, const Lowering::Unpacked& packed, PlaneWeights& weights) {
@@ -123,7 +149,8 @@ void fill_planes(const PlaneWeights& w, const std::vector<std::uint8_t>& bits, s
   }
 }
 
-std::string read_matrix(const Lowering& l, const std::string& value, bool outputs_first, PlaneMatrix& matrix) {
+std::string read_matrix(const Lowering& l, const std::string& value, bool outputs_first, PlaneMatrix& matrix,
+                        bool whole) {
   Path path;
   if (std::string why = follow(l, value, path); !why.empty()) return why;
   if (path.turned == outputs_first) return "weight scales along the inputs";
@@ -137,6 +164,11 @@ std::string read_matrix(const Lowering& l, const std::string& value, bool output
   if (path.affine != nullptr && !scale_rows(l, *path.affine, matrix.rows, weights)) return "weights are float";
   if (weights.forms.size() != 1 && static_cast<std::int64_t>(weights.forms.size()) != matrix.rows)
     return "weight scales of no row";
+  std::int32_t offset = 0;
+  if (whole && are_whole(weights.forms, offset)) {
+    fill_whole(weights, offset, matrix);
+    return {};
+  }
   settle(weights);
   if (weights.forms[0].planes() > 8) return "more than 8 planes of weights";
   if (matrix.columns >= std::int64_t{1} << 24) return "counts could reach 2^24";

@@ -31,7 +31,9 @@ struct PlaneMatrix {
   RealPlanes planes;
   std::int64_t rows = 0, columns = 0;
 };
-/// `outputs_first`: whether the first dimension of the value itself is the outputs. Why not, or nothing.
-std::string read_matrix(const Lowering& l, const std::string& value, bool outputs_first, PlaneMatrix& matrix);
+/// `outputs_first`: whether the first dimension of the value itself is the outputs. Why not, or nothing. whole: for
+/// products with uniform vectors; weights that are whole numbers times a scale a row stay such (docs/program.md).
+std::string read_matrix(const Lowering& l, const std::string& value, bool outputs_first, PlaneMatrix& matrix,
+                        bool whole = false);
 
 }  // namespace nnq::lower_room

@@ -45,8 +45,13 @@ void write_defaults(const Node& node, const std::map<std::string, ValueType>& ty
     if (!node.has(attribute)) onnx_format::write_attribute(attribute, value, *proto.add_attribute());
   };
   if (node.op == "Affine") write("axis", 1);
+  if (node.op == "QuantizeVectors") {
+    write("cycles", 2);
+    write("uniform", 0);
+  }
   if (node.op != "LSTM" && node.op != "GRU") return;
   write("state_cycles", 2);
+  write("state_uniform", 0);
   const auto weight = types.find(node.inputs[2]);
   if (weight != types.end() && weight->second.ranked && weight->second.shape.size() == 3 &&
       weight->second.shape[2].known())

@@ -16,7 +16,8 @@ struct Body {
 /// `text` with every `what` replaced by `with`.
 std::string replaced(std::string text, const std::string& what, const std::string& with);
 
-/// LSTM and GRU with a state that is quantized at every time step (recurrent_functions.cpp); their texts live on.
+/// LSTM and GRU with a state that is quantized at every time step, QuantizeVectors (recurrent_functions.cpp); their
+/// texts live on.
 std::vector<Body> recurrent_bodies();
 
 }  // namespace nnq::onnx_format

@@ -1,5 +1,6 @@
-// The bodies of ai.nnq::LSTM and ai.nnq::GRU: a Scan over time whose every step ends in the state's on-line alternating
-// multi-bit decomposition (Xu et al. 2018, arXiv:1802.00150, algorithms 1 and 2; pack/multibit.cpp), in standard
+// The bodies of ai.nnq::LSTM, GRU (a Scan over time whose every step ends in the state's on-line quantization) and
+// QuantizeVectors. With uniform = 1 a vector is rounded to 8 bits; otherwise it takes the alternating multi-bit
+// decomposition (Xu et al. 2018, arXiv:1802.00150, algorithms 1 and 2; pack/multibit.cpp), in standard
 // operators of opset 13 and later, for any number of bits and cycles:
 //   greedy        a Scan over the bits: scale = mean magnitude of the residual, signs = its signs;
 //   least squares signs^T signs + ridge I, solved for all samples at once by a Scan over the pivots (Gauss-Jordan; the
@@ -12,9 +13,8 @@
 namespace nnq::onnx_format {
 namespace {
 
-/// Constants of both cells; gate rows G H, units H, samples N, times T. Inputs that may be left out are given a value
-/// by operators whose own input may be left out: Gemm's C (biases), a RNN that does nothing but pass on (states).
-constexpr const char* recurrent_prologue = R"(
+/// Constants of every function that quantizes vectors.
+constexpr const char* constants = R"(
   zero_f = Constant <value_float: float = 0.0> ()
   plus_f = Constant <value_float: float = 1.0> ()
   minus_f = Constant <value_float: float = -1.0> ()
@@ -27,39 +27,17 @@ constexpr const char* recurrent_prologue = R"(
   two_d = Constant <value = double[1] {2.0}> ()
   one_d = Constant <value = double[1] {1.0}> ()
   ridge = Constant <value = double[1] {0.000001}> ()
-  bits = Constant <value_int: int = @state_bits> ()
-  cycles = Constant <value_int: int = @state_cycles> ()
-  x_shape = Shape (x)
-  samples = Gather (x_shape, axis_1)
-  r_shape = Shape (r)
-  rows = Gather (r_shape, axis_1)
-  units = Gather (r_shape, axis_2)
-  units_d = Cast <to = 11> (units)
+  bits = Constant <value_int: int = @PREFIX@bits> ()
+  cycles = Constant <value_int: int = @PREFIX@cycles> ()
+  uniform_i = Constant <value_int: int = @PREFIX@uniform> ()
+  is_uniform = Cast <to = 9> (uniform_i)
+  most_code = Constant <value_float: float = 127.0> ()
+  least_code = Constant <value_float: float = -127.0> ()
   one_1d = Constant <value = int64[1] {1}> ()
-  bias_shape = Concat <axis = 0> (one_1d, rows, rows)
-  one_by_one = Concat <axis = 0> (one_1d, one_1d)
-  no_left = ConstantOfShape <value = float[1] {0.0}> (one_by_one)
-  both_rows = Add (rows, rows)
-  no_right_shape = Concat <axis = 0> (one_1d, both_rows)
-  no_right = ConstantOfShape <value = float[1] {0.0}> (no_right_shape)
-  all_biases = Gemm (no_left, no_right, b)
-  bias_w = Slice (all_biases, axis_0, rows, axis_1)
-  bias_r = Slice (all_biases, rows, both_rows, axis_1)
-  pass_x_shape = Concat <axis = 0> (one_1d, samples, one_1d)
-  pass_x = ConstantOfShape <value = float[1] {0.0}> (pass_x_shape)
-  pass_w_shape = Concat <axis = 0> (one_1d, units, one_1d)
-  pass_w = ConstantOfShape <value = float[1] {0.0}> (pass_w_shape)
-  square_shape = Concat <axis = 0> (units, units)
-  square = ConstantOfShape <value = float[1] {0.0}> (square_shape)
-  pass_square = EyeLike (square)
-  pass_r = Unsqueeze (pass_square, axis_0)
-  @PASS@
-  w_2d = Squeeze (w, axis_0)
-  r_2d = Squeeze (r, axis_0)
-  w_columns = Transpose <perm = [1, 0]> (w_2d)
-  r_columns = Transpose <perm = [1, 0]> (r_2d)
-  x_product = MatMul (x, w_columns)
-  x_sums = Add (x_product, bias_w)
+)";
+
+/// Levels and systems of the multi-bit code.
+constexpr const char* code_constants = R"(
   bit_numbers = Range (zero_i, bits, one_i)
   bit_numbers_d = Cast <to = 11> (bit_numbers)
   bit_values = Pow (two_d, bit_numbers_d)
@@ -91,8 +69,59 @@ constexpr const char* recurrent_prologue = R"(
   eye_wide = EyeLike <dtype = 11> (no_wide)
 )";
 
+/// Of both cells; gate rows G H, units H, samples N, times T. Inputs that may be left out are given a value
+/// by operators whose own input may be left out: Gemm's C (biases), a RNN that does nothing but pass on (states).
+constexpr const char* recurrent_prologue = R"(
+  @CONSTANTS@
+  x_shape = Shape (x)
+  samples = Gather (x_shape, axis_1)
+  r_shape = Shape (r)
+  rows = Gather (r_shape, axis_1)
+  units = Gather (r_shape, axis_2)
+  units_d = Cast <to = 11> (units)
+  bias_shape = Concat <axis = 0> (one_1d, rows, rows)
+  one_by_one = Concat <axis = 0> (one_1d, one_1d)
+  no_left = ConstantOfShape <value = float[1] {0.0}> (one_by_one)
+  both_rows = Add (rows, rows)
+  no_right_shape = Concat <axis = 0> (one_1d, both_rows)
+  no_right = ConstantOfShape <value = float[1] {0.0}> (no_right_shape)
+  all_biases = Gemm (no_left, no_right, b)
+  bias_w = Slice (all_biases, axis_0, rows, axis_1)
+  bias_r = Slice (all_biases, rows, both_rows, axis_1)
+  pass_x_shape = Concat <axis = 0> (one_1d, samples, one_1d)
+  pass_x = ConstantOfShape <value = float[1] {0.0}> (pass_x_shape)
+  pass_w_shape = Concat <axis = 0> (one_1d, units, one_1d)
+  pass_w = ConstantOfShape <value = float[1] {0.0}> (pass_w_shape)
+  square_shape = Concat <axis = 0> (units, units)
+  square = ConstantOfShape <value = float[1] {0.0}> (square_shape)
+  pass_square = EyeLike (square)
+  pass_r = Unsqueeze (pass_square, axis_0)
+  @PASS@
+  w_2d = Squeeze (w, axis_0)
+  r_2d = Squeeze (r, axis_0)
+  w_columns = Transpose <perm = [1, 0]> (w_2d)
+  r_columns = Transpose <perm = [1, 0]> (r_2d)
+  x_product = MatMul (x, w_columns)
+  x_sums = Add (x_product, bias_w)
+  @CODE@
+)";
+
 /// @q [N, H] of @h [N, H]; every name made here begins with @q. Outer names are those of the prologue.
-constexpr const char* quantize_state = R"(
+constexpr const char* quantize_rows = R"(
+  @q = If <then_branch = @q_uniform () => (float[?, ?] @q_whole) {
+    @q_size = Abs (@h)
+    @q_most, @q_most_at = TopK <axis = -1, largest = 1, sorted = 1> (@q_size, one_1d)
+    @q_step = Div (@q_most, most_code)
+    @q_flat = Equal (@q_step, zero_f)
+    @q_divisor = Where (@q_flat, plus_f, @q_step)
+    @q_steps = Div (@h, @q_divisor)
+    @q_rounded = Round (@q_steps)
+    @q_is_above = Greater (@q_rounded, least_code)
+    @q_above = Where (@q_is_above, @q_rounded, least_code)
+    @q_is_below = Less (@q_above, most_code)
+    @q_number = Where (@q_is_below, @q_above, most_code)
+    @q_whole = Mul (@q_number, @q_step)
+  }, else_branch = @q_multibit () => (float[?, ?] @q_levels_of_signs) {
   @q_residual, @q_scales, @q_signs = Scan <num_scan_inputs = 1,
       body = @q_greedy (float[?, ?] @q_r, int64 @q_bit) => (float[?, ?] @q_r_next, float[?, ?] @q_alpha, float[?, ?] @q_sign) {
     @q_magnitude = Abs (@q_r)
@@ -113,7 +142,7 @@ constexpr const char* quantize_state = R"(
   @q_value_0 = ReduceSum <keepdims = 0> (@q_parts, axis_0)
   @q_h_d = Cast <to = 11> (@h)
   @q_h_column = Unsqueeze (@q_h_d, axis_2)
-  @q_alpha_end, @q_signs_end, @q = Loop <
+  @q_alpha_end, @q_signs_end, @q_levels_of_signs = Loop <
       body = @q_cycle (int64 @q_number, bool @q_go, float[?, ?] @q_a, double[?, ?, ?] @q_b, float[?, ?] @q_v)
           => (bool @q_on, float[?, ?] @q_a_next, double[?, ?, ?] @q_b_next, float[?, ?] @q_v_next) {
     @q_on = Identity (@q_go)
@@ -154,7 +183,23 @@ constexpr const char* quantize_state = R"(
     @q_code = GatherElements <axis = 1> (@q_order, @q_place)
     @q_b_next = Gather <axis = 0> (signs_of_code, @q_code)
   }> (cycles, , @q_alpha_0, @q_signs_0, @q_value_0)
+  }> (is_uniform)
 )";
+
+/// x [.., n] as rows, and back.
+constexpr const char* vectors = R"({
+  @CONSTANTS@
+  @CODE@
+  x_shape = Shape (x)
+  n_start = Constant <value = int64[1] {-1}> ()
+  n_end = Constant <value = int64[1] {9223372036854775807}> ()
+  units = Slice (x_shape, n_start, n_end, axis_0)
+  units_d = Cast <to = 11> (units)
+  rows_shape = Concat <axis = 0> (n_start, units)
+  x_rows = Reshape (x, rows_shape)
+  @QUANTIZE@
+  y = Reshape (y_rows, x_shape)
+})";
 
 /// Gates i, o, f, c.
 constexpr const char* lstm = R"({
@@ -223,12 +268,18 @@ std::string passed_on(const std::string& from, const std::string& to) {
 }
 
 std::string quantized(const std::string& state, const std::string& to) {
-  return replaced(replaced(quantize_state, "@h", state), "@q", to);
+  return replaced(replaced(quantize_rows, "@h", state), "@q", to);
+}
+
+/// Constants and the state's code, whose attributes have `prefix`.
+std::string with_code(const std::string& text, const std::string& prefix) {
+  return replaced(replaced(text, "@CONSTANTS@", replaced(constants, "@PREFIX@", "@" + prefix)), "@CODE@",
+                  code_constants);
 }
 
 std::string complete(const char* cell, const std::string& states) {
   std::string text = replaced(cell, "@PROLOGUE@", recurrent_prologue);
-  text = replaced(text, "@PASS@", states);
+  text = replaced(with_code(text, "state_"), "@PASS@", states);
   text = replaced(text, "@QUANTIZE_START@", quantized("h_start", "q_start"));
   return replaced(text, "@QUANTIZE_NEW@", quantized("h_new", "q_new"));
 }
@@ -237,12 +288,15 @@ std::string complete(const char* cell, const std::string& states) {
 
 std::vector<Body> recurrent_bodies() {
   const std::string state = passed_on("initial_h", "h_start"), cell = passed_on("initial_c", "c_start");
-  static const std::string lstm_text = complete(lstm, state + cell), gru_text = complete(gru, state);
-  return {
-      {"LSTM", "<state_bits, state_cycles, hidden_size> (x, w, r, b, lengths, initial_h, initial_c) => (y, y_h, y_c)",
-       lstm_text.c_str()},
-      {"GRU", "<state_bits, state_cycles, hidden_size> (x, w, r, b, lengths, initial_h) => (y, y_h)",
-       gru_text.c_str()}};
+  static const std::string lstm_text = complete(lstm, state + cell), gru_text = complete(gru, state),
+                           vectors_text = replaced(with_code(vectors, ""), "@QUANTIZE@", quantized("x_rows", "y_rows"));
+  return {{"LSTM",
+           "<state_bits, state_cycles, state_uniform, hidden_size> (x, w, r, b, lengths, initial_h, initial_c) => "
+           "(y, y_h, y_c)",
+           lstm_text.c_str()},
+          {"GRU", "<state_bits, state_cycles, state_uniform, hidden_size> (x, w, r, b, lengths, initial_h) => (y, y_h)",
+           gru_text.c_str()},
+          {"QuantizeVectors", "<bits, cycles, uniform> (x) => (y)", vectors_text.c_str()}};
 }
 
 }  // namespace nnq::onnx_format

@@ -7,7 +7,7 @@
 
 #include "ops/support/check.h"
 #include "ops/support/multiply.h"
-#include "pack/multibit.h"
+#include "ops/support/vector_attributes.h"
 
 namespace nnq::ops {
 namespace {
@@ -73,8 +73,6 @@ struct Known {
   bool has_alpha, has_beta;
   double alpha, beta;  // ONNX's defaults
 };
-
-constexpr std::int64_t kDefaultCycles = 2;  // the paper's T
 
 constexpr std::array<Known, 11> kKnown{{{"relu", Function::relu, false, false, 0, 0},
                                         {"tanh", Function::tanh, false, false, 0, 0},
@@ -146,11 +144,8 @@ Status check_state(const InferContext& ctx) {
                   !ctx.has(4) && !ctx.has(7) && (node.op != "GRU" || node.get_int("linear_before_reset", 0) == 1),
               title(node), ": a quantized state needs a plain forward layer: no peepholes, lengths, clip or other ",
               "activations, layout 0, and a GRU with linear_before_reset = 1");
-  const std::int64_t bits = node.get_int("state_bits", 0), cycles = node.get_int("state_cycles", kDefaultCycles);
-  NNQ_REQUIRE(bits >= 1 && bits <= multibit::kMaxBits, title(node), ": state_bits must be 1 to ", multibit::kMaxBits,
-              ", got ", bits);
-  NNQ_REQUIRE(cycles >= 0 && cycles <= 100, title(node), ": state_cycles must be 0 to 100, got ", cycles);
-  return {};
+  VectorCode code;
+  return read_vector_code(node, "state_", code);
 }
 
 Status infer_recurrent(InferContext& ctx) {
@@ -207,7 +202,8 @@ struct Layer {
   double *w = nullptr, *r = nullptr, *bias_w = nullptr, *bias_r = nullptr, *peephole = nullptr;
   double *x = nullptr, *h = nullptr, *c = nullptr, *gate = nullptr, *reset = nullptr;
   double* seen = nullptr;  // the state as products and outputs see it: h itself where it is not quantized
-  int state_bits = 0, state_cycles = 0;
+  bool quantizes = false;
+  VectorCode state_code;
   float* floats = nullptr;  // the state and its levels, 2 hidden
   std::uint8_t* codes = nullptr;
 
@@ -245,13 +241,12 @@ struct Layer {
     }
   }
 
-  /// seen = the nearest sum of `state_bits` scaled vectors of signs that the method finds for h.
+  /// seen = h as the state's code has it.
   void quantize_state() const {
-    if (state_bits == 0) return;
+    if (!quantizes) return;
     std::array<float, multibit::kMaxBits> alpha{};
     for (std::int64_t i = 0; i < hidden; ++i) floats[i] = static_cast<float>(h[i]);
-    multibit::decompose(floats, hidden, state_bits, multibit::Search::alternating, state_cycles, alpha.data(), codes,
-                        floats + hidden);
+    quantize_vector(state_code, floats, hidden, alpha.data(), codes, floats + hidden);
     for (std::int64_t i = 0; i < hidden; ++i) seen[i] = static_cast<double>(floats[hidden + i]);
   }
 
@@ -273,9 +268,8 @@ struct Sizes {
   std::size_t doubles() const { return static_cast<std::size_t>(gates * hidden * (in + hidden + 3) + in + 9 * hidden); }
 };
 
-Layer lay_out(const EvalContext& ctx, const Sizes& s, std::int64_t d, double* memory) {
+Status lay_out(const EvalContext& ctx, const Sizes& s, std::int64_t d, double* memory, Layer& l) {
   const std::int64_t rows = s.gates * s.hidden;
-  Layer l;
   l.cell = cell_of(ctx.node);
   l.in = s.in;
   l.hidden = s.hidden;
@@ -296,8 +290,8 @@ Layer lay_out(const EvalContext& ctx, const Sizes& s, std::int64_t d, double* me
   l.reset = take(s.hidden);
   l.seen = l.h;
   if (ctx.node.domain == kNnqDomain) {
-    l.state_bits = static_cast<int>(ctx.node.get_int("state_bits", 0));
-    l.state_cycles = static_cast<int>(ctx.node.get_int("state_cycles", kDefaultCycles));
+    NNQ_TRY(read_vector_code(ctx.node, "state_", l.state_code));
+    l.quantizes = true;
     l.seen = take(s.hidden);
     l.floats = reinterpret_cast<float*>(take(s.hidden));
     l.codes = reinterpret_cast<std::uint8_t*>(take(s.hidden));
@@ -316,7 +310,7 @@ Layer lay_out(const EvalContext& ctx, const Sizes& s, std::int64_t d, double* me
   l.clip = static_cast<double>(ctx.node.get_float("clip", 0));
   l.linear_before_reset = ctx.node.get_int("linear_before_reset", 0) != 0;
   l.couple = ctx.node.get_int("input_forget", 0) != 0;
-  return l;
+  return {};
 }
 
 const TensorView* wanted(const EvalContext& ctx, std::size_t i) {
@@ -370,7 +364,8 @@ Status evaluate_recurrent(EvalContext& ctx) {
   const Workspace work(ctx.scratch, s.doubles() * sizeof(double));
   const bool reverse = ctx.node.get_string("direction", "forward") == "reverse";
   for (std::int64_t d = 0; d < s.directions; ++d) {
-    Layer layer = lay_out(ctx, s, d, work.as<double>());
+    Layer layer;
+    NNQ_TRY(lay_out(ctx, s, d, work.as<double>(), layer));
     layer.act = activations.data() + static_cast<std::size_t>(d) * activations_of(cell);
     for (std::int64_t b = 0; b < s.batch; ++b) {
       const std::int64_t length = ctx.has(4) ? at<std::int64_t>(ctx.input(4), b) : s.time;
@@ -404,7 +399,7 @@ NNQ_OPS(recurrent) {
   const Formal value{kFloat, false, 0}, state{kFloat, true, 0}, lengths{only(DType::i32), true};
   const char* attributes =
       "activations:S activation_alpha:F activation_beta:F clip:f direction:s hidden_size:i layout:i "
-      "linear_before_reset:i input_forget:i state_bits:i state_cycles:i";
+      "linear_before_reset:i input_forget:i state_bits:i state_cycles:i state_uniform:i";
   const auto recurrent = [&](const char* domain, const char* name, std::vector<Formal> inputs, std::size_t outputs) {
     Op op = define(name, {.inputs = std::move(inputs), .max_outputs = outputs, .attributes = attributes},
                    infer_recurrent, evaluate_recurrent);

@@ -6,6 +6,7 @@
 #include "quantize/layers.h"
 #include "quantize/ranges.h"
 #include "quantize/rules.h"
+#include "quantize/state.h"
 
 namespace nnq {
 namespace {
@@ -103,22 +104,44 @@ class Placer {
   /// The state of a recurrent layer is quantized inside it, at every step (docs/quantized-graph.md).
   void place_state(const std::string& layer, const QuantizerSpec& spec) {
     Node& recurrent = node(layer);
-    const std::string where = "layer '" + layer + "' (" + recurrent.op + ")";
-    NNQ_CHECK(spec.method == "alternating", "method '" + spec.method + "' cannot quantize a recurrent state", where,
-              "its activations take method \"alternating\", or \"float\"");
-    NNQ_CHECK(recurrent.get_string("direction", "forward") == "forward" && recurrent.get_int("layout", 0) == 0 &&
-                  !recurrent.has("activations") && !recurrent.has("clip") && !recurrent.has("input_forget") &&
-                  (recurrent.op != "GRU" || recurrent.get_int("linear_before_reset", 0) != 0) &&
-                  (recurrent.inputs.size() < 5 || recurrent.inputs[4].empty()) &&
-                  (recurrent.inputs.size() < 8 || recurrent.inputs[7].empty()),
-              "only plain forward layers take a quantized state", where,
-              "no peepholes, lengths, clip or other activations; a GRU with linear_before_reset = 1");
+    check_state(recurrent, spec);
     recurrent.domain = kNnqDomain;
-    recurrent.attributes["state_bits"] = std::int64_t{spec.bits};
-    for (const auto& [key, value] : spec.parameters) {
-      NNQ_CHECK(key == "cycles", "'" + key + "' is no parameter of a recurrent state", where, "known: cycles");
-      recurrent.attributes["state_cycles"] = value;
+    set_vector_code(recurrent, "state_", spec);
+    place_vectors(layer, spec);
+  }
+
+  /// Whether a recurrent layer reads quantized vectors: rows of a quantized table, the sequence of such a layer.
+  bool reads_vectors(const std::string& value, bool uniform) const {
+    const std::string from = origin(value);
+    const Node* made = producer(from);
+    if (made == nullptr) return false;
+    if (is_recurrent(*made) && made->domain == kNnqDomain)
+      return from == made->outputs[0] && (made->get_int("state_uniform", 0) != 0) == uniform;
+    const auto rule = rules_.find(made->name);
+    return !uniform && made->is("Gather") && rule != rules_.end() && !rule->second.weights.method.empty();
+  }
+
+  /// The input of a recurrent layer with a quantized state is quantized on line as the state is, unless it is already.
+  void place_vectors(const std::string& layer, const QuantizerSpec& spec) {
+    const std::string value = node(layer).inputs[0];
+    if (reads_vectors(value, spec.method == "uniform")) return;
+    if (const Node* made = producer(value); made != nullptr && made->is("QuantizeVectors", kNnqDomain)) {
+      set_vector_code(node(made->name), "", spec);  // placed before
+      return;
     }
+    const std::string key = "vectors\n" + key_of(value, spec);
+    if (!made_.contains(key)) {
+      Node quantize;
+      quantize.op = "QuantizeVectors";
+      quantize.domain = kNnqDomain;
+      quantize.name = fresh_node(value + ".vectors");
+      quantize.inputs = {value};
+      quantize.outputs = {graph_.fresh(value + ".vectors")};
+      set_vector_code(quantize, "", spec);
+      made_[key] = quantize.name;
+      graph_.nodes.push_back(std::move(quantize));
+    }
+    node(layer).inputs[0] = node(made_[key]).outputs[0];
   }
 
   void place_activation(const std::string& layer, const QuantizerSpec& spec) {
@@ -203,7 +226,8 @@ class Placer {
   bool is_quantized(const std::string& value) const {
     const Node* made = producer(origin(value));
     if (made == nullptr) return false;
-    static const std::set<std::string> quantizers{"Quantize", "Sign", "Bucketize", "Levels", "LSTM", "GRU"};
+    static const std::set<std::string> quantizers{"Quantize", "Sign", "Bucketize",      "Levels",
+                                                  "LSTM",     "GRU",  "QuantizeVectors"};
     return is_quantizer(*made, "activation") || (made->domain == kNnqDomain && quantizers.contains(made->op));
   }
 

@@ -385,7 +385,8 @@ const std::vector<Key<QuantizerSpec>>& quantizer_keys() {
 const std::vector<RoleKey>& role_keys() {
   static const std::vector<RoleKey> keys = {
       {"weights", &LayerRule::weights, "quantizer of the layer's weights"},
-      {"activations", &LayerRule::activations, "quantizer of the layer's input"},
+      {"activations", &LayerRule::activations,
+       "quantizer of the layer's input, and of a recurrent layer's state: alternating, or uniform with 8 bits"},
       {"gradients", &LayerRule::gradients, "quantizer of the gradient that comes back into the layer"},
   };
   return keys;

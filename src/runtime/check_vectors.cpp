@@ -3,23 +3,41 @@
 #include <cmath>
 
 #include "pack/multibit.h"
+#include "pack/vector_code.h"
 #include "runtime/vector_steps.h"
 
 namespace nnq {
 namespace {
 
-constexpr std::int64_t exact_counts = std::int64_t{1} << 24;  // float32 holds every count below
-constexpr std::size_t most_rank = 3;                          // codes of rank 4 would be images
+constexpr std::int64_t exact_counts = std::int64_t{1} << 24;          // float32 holds every count below
+constexpr std::int64_t most_uniform_columns = std::int64_t{1} << 16;  // times 127 * 255 fits 32 bits
+constexpr std::size_t most_rank = 3;                                  // codes of rank 4 would be images
 
 bool all_finite(const std::vector<float>& values) {
   return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
 }
 
-Status check_matrix(const PackedWeights& w, const RealPlanes& p, std::int64_t rows, std::int64_t columns) {
+/// Weights that are whole numbers times a scale a row, as products with uniform vectors take them: bits with an offset.
+Status check_whole(const PackedWeights& w, const RealPlanes& p, std::int64_t rows) {
+  NNQ_REQUIRE(w.plane_scale.size() == static_cast<std::size_t>(w.bits) && w.offset >= -128 && w.offset <= 0,
+              "whole weights are bits with an offset");
+  for (int k = 0; k < w.bits; ++k)
+    NNQ_REQUIRE(w.plane_scale[static_cast<std::size_t>(k)] == 1 << k, "whole weights are bits with an offset");
+  NNQ_REQUIRE(static_cast<std::int64_t>(p.weight_scale.size()) == rows && p.weight_offset.empty() && !p.weight_signs,
+              "the weights' scales do not match the layer");
+  NNQ_REQUIRE(all_finite(p.weight_scale), "a scale is not finite");
+  return {};
+}
+
+/// uniform: of the vectors that the matrix is multiplied with; sums of codes and whole weights fit 32 bits then.
+Status check_matrix(const PackedWeights& w, const RealPlanes& p, std::int64_t rows, std::int64_t columns,
+                    bool uniform = false) {
   NNQ_REQUIRE(rows > 0 && columns > 0 && rows <= (1 << 28) && columns < exact_counts, "impossible channels");
   const auto count = checked_count({rows, columns});
   NNQ_REQUIRE(count && *count == w.count && w.data != nullptr && w.bits >= 1 && w.bits <= 8,
               "the weights do not match the layer");
+  NNQ_REQUIRE(!uniform || columns <= most_uniform_columns, "sums of ", columns, " products could overflow");
+  if (uniform && !w.plane_scale.empty()) return check_whole(w, p, rows);
   const auto n = static_cast<std::size_t>(rows);
   NNQ_REQUIRE(p.weight_scale.size() == n * static_cast<std::size_t>(w.bits) &&
                   (p.weight_offset.empty() || p.weight_offset.size() == n),
@@ -47,7 +65,10 @@ class VectorChecker {
         NNQ_REQUIRE(
             step_.epilogue.b.empty() || static_cast<std::int64_t>(step_.epilogue.b.size()) == step_.out_channels,
             "the bias does not match the channels");
-        return check_matrix(step_.weights, step_.planes, step_.out_channels, step_.in_channels);
+        return check_matrix(step_.weights, step_.planes, step_.out_channels, step_.in_channels,
+                            is_uniform(value(step_.inputs[0]).code));
+      case StepKind::vector_quantize:
+        return quantize();
       default:
         return recurrent();
     }
@@ -72,10 +93,27 @@ class VectorChecker {
 
   Status vectors(std::int32_t codes, std::int32_t scales) const {
     const CodeType& code = value(codes).code;
-    NNQ_REQUIRE(value(codes).kind == ValueKind::codes && !code.sign && code.min == 0 && code.bits >= 1 &&
-                    code.bits <= multibit::kMaxBits && code.max == (1 << code.bits) - 1,
+    NNQ_REQUIRE(value(codes).kind == ValueKind::codes && !code.sign &&
+                    (is_uniform(code) || (code.min == 0 && code.bits >= 1 && code.bits <= multibit::kMaxBits &&
+                                          code.max == (1 << code.bits) - 1)),
                 "needs codes of whole bits");
     return tensor(scales);
+  }
+
+  /// Vectors that a step quantizes on line.
+  Status quantized(std::int32_t codes) const {
+    const Recurrence& r = step_.recurrence;
+    NNQ_REQUIRE(r.state_bits == value(codes).code.bits && r.uniform == is_uniform(value(codes).code) &&
+                    r.state_cycles >= 0 && r.state_cycles <= 100,
+                "impossible quantization of a vector");
+    return {};
+  }
+
+  Status quantize() const {
+    NNQ_TRY(counts(1, 1, 2, 2));
+    NNQ_TRY(tensor(step_.inputs[0]));
+    NNQ_TRY(vectors(step_.outputs[0], step_.outputs[1]));
+    return quantized(step_.outputs[0]);
   }
 
   Status lookup() const {
@@ -101,13 +139,13 @@ class VectorChecker {
       if (step_.outputs[i] >= 0) NNQ_TRY(tensor(step_.outputs[i]));
     NNQ_REQUIRE(r.hidden >= 1 && r.hidden < exact_counts && step_.out_channels == r.gates() * r.hidden,
                 "impossible hidden size");
-    NNQ_REQUIRE(r.state_bits == value(step_.outputs[0]).code.bits && r.state_cycles >= 0 && r.state_cycles <= 100,
-                "impossible decomposition of the state");
+    NNQ_TRY(quantized(step_.outputs[0]));
+    NNQ_REQUIRE(r.uniform == is_uniform(value(step_.inputs[0]).code), "input and state are vectors of two kinds");
     const auto rows = static_cast<std::size_t>(step_.out_channels);
     NNQ_REQUIRE((r.bias.empty() || r.bias.size() == rows) && (r.state_bias.empty() || r.state_bias.size() == rows),
                 "the bias does not match the gates");
-    NNQ_TRY(check_matrix(step_.weights, step_.planes, step_.out_channels, step_.in_channels));
-    return check_matrix(r.weights, r.planes, step_.out_channels, r.hidden);
+    NNQ_TRY(check_matrix(step_.weights, step_.planes, step_.out_channels, step_.in_channels, r.uniform));
+    return check_matrix(r.weights, r.planes, step_.out_channels, r.hidden, r.uniform);
   }
 
   const Program& program_;
@@ -118,8 +156,15 @@ class VectorChecker {
 
 bool has_vectors(StepKind kind) {
   return kind == StepKind::vector_lookup || kind == StepKind::vector_levels || kind == StepKind::vector_dense ||
-         kind == StepKind::recurrent;
+         kind == StepKind::recurrent || kind == StepKind::vector_quantize;
 }
+
+bool is_uniform(const CodeType& code) {
+  return !code.sign && code.bits == uniform_vector_bits && code.min == -uniform_vector_zero &&
+         code.max == uniform_vector_zero - 1;
+}
+
+std::int64_t scales_of(const CodeType& code) { return is_uniform(code) ? 1 : code.bits; }
 
 Status check_vectors(const Program& program, const Step& step) { return VectorChecker(program, step).run(); }
 
@@ -132,10 +177,15 @@ Status vector_shapes(const Program& program, const Step& step, std::span<const S
     return {};
   }
   const Shape& codes = inputs[0];
-  const std::int64_t bits = program.values[static_cast<std::size_t>(step.inputs[0])].code.bits;
   NNQ_REQUIRE(!codes.empty() && codes.size() <= most_rank, "vectors of shape ", to_string(codes));
+  const auto scales = [&](std::int32_t v) { return scales_of(program.values[static_cast<std::size_t>(v)].code); };
+  if (step.kind == StepKind::vector_quantize) {
+    out.codes = out.scales = codes;
+    out.scales.back() = scales(step.outputs[0]);
+    return {};
+  }
   Shape expected = codes;
-  expected.back() = bits;
+  expected.back() = scales(step.inputs[0]);
   NNQ_REQUIRE(inputs[1] == expected, "vectors of shape ", to_string(codes), " have scales of shape ",
               to_string(inputs[1]), ", expected ", to_string(expected));
   out.codes = codes;
@@ -148,7 +198,7 @@ Status vector_shapes(const Program& program, const Step& step, std::span<const S
   const Recurrence& r = step.recurrence;
   NNQ_REQUIRE(codes.size() == 3, "a sequence is [time, batch, inputs], got ", to_string(codes));
   out.codes.back() = r.hidden;
-  out.scales = {codes[0], codes[1], r.state_bits};
+  out.scales = {codes[0], codes[1], scales(step.outputs[0])};
   out.state = {1, codes[1], r.hidden};
   for (std::size_t i = 2; i < inputs.size(); ++i)
     NNQ_REQUIRE(step.inputs[i] < 0 || inputs[i] == out.state, "the state has shape ", to_string(inputs[i]),

@@ -141,6 +141,7 @@ class Interpreter {
       case StepKind::vector_levels:
       case StepKind::vector_dense:
       case StepKind::recurrent:
+      case StepKind::vector_quantize:
         return vectors(step);
     }
     return {StatusCode::internal, "unknown step"};
@@ -238,14 +239,17 @@ class Interpreter {
     if (step.kind == StepKind::vector_levels || step.kind == StepKind::vector_dense) {
       first.tensor = Tensor(DType::f32, made.codes);
       if (step.kind == StepKind::vector_levels)
-        interpret_levels(in(step, 0).integers, in(step, 1).tensor, first.tensor);
+        interpret_levels(in(step, 0).integers, in(step, 1).tensor, is_uniform(code_of(step.inputs[0])), first.tensor);
       else
-        interpret_dense(step, in(step, 0).integers, in(step, 1).tensor, first.tensor);
+        interpret_dense(step, in(step, 0).integers, in(step, 1).tensor, is_uniform(code_of(step.inputs[0])),
+                        first.tensor);
       return {};
     }
     VectorOutputs out;
     if (step.kind == StepKind::vector_lookup)
       NNQ_TRY(interpret_lookup(step, in(step, 0).tensor, out));
+    else if (step.kind == StepKind::vector_quantize)
+      interpret_quantize(step, in(step, 0).tensor, out);
     else
       interpret_recurrent(step, in(step, 0).integers, in(step, 1).tensor, tensor_or_none(2), tensor_or_none(3), out);
     first.integers = std::move(out.codes);

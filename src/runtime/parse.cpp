@@ -194,6 +194,7 @@ Status read_recurrence(const file::Recurrence& in, Section section, Recurrence& 
   out.hidden = in.hidden();
   out.state_bits = in.state_bits();
   out.state_cycles = in.state_cycles();
+  out.uniform = in.uniform();
   if (in.weights() != nullptr) NNQ_TRY(read_weights(*in.weights(), section, out.weights));
   if (in.planes() != nullptr) read_planes(*in.planes(), out.planes);
   out.bias = list(in.bias());

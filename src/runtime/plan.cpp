@@ -336,6 +336,7 @@ class Planner {
       case StepKind::vector_levels:
       case StepKind::vector_dense:
       case StepKind::recurrent:
+      case StepKind::vector_quantize:
         return make_vectors(context, step);
       default:
         return make_convert(context, step);

@@ -371,6 +371,8 @@ const char* name_of(StepKind kind) {
       return "vector_dense";
     case StepKind::recurrent:
       return "recurrent";
+    case StepKind::vector_quantize:
+      return "vector_quantize";
   }
   return "?";
 }

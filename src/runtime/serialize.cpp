@@ -166,7 +166,7 @@ fb::Offset<file::Recurrence> recurrence(Image& b, const Recurrence& r) {
   const auto matrix = weights(b, r.weights);
   const auto scales = planes(b, r.planes);
   return file::CreateRecurrence(b, r.gru, r.hidden, r.state_bits, r.state_cycles, matrix, scales, list(b, r.bias),
-                                list(b, r.state_bias));
+                                list(b, r.state_bias), r.uniform);
 }
 
 fb::Offset<file::Step> step(Image& b, const Step& s) {
@@ -185,7 +185,7 @@ fb::Offset<file::Step> step(Image& b, const Step& s) {
       real ? string(b, s.node.domain) : 0, real ? strings(b, s.node.inputs) : 0, real ? strings(b, s.node.outputs) : 0,
       attributes.empty() ? 0 : b.CreateVector(attributes), real ? s.opset : 0, string(b, s.note),
       has_real_planes(s.kind) || has_vectors(s.kind) ? planes(b, s.planes) : 0,
-      s.kind == StepKind::recurrent ? recurrence(b, s.recurrence) : 0);
+      s.kind == StepKind::recurrent || s.kind == StepKind::vector_quantize ? recurrence(b, s.recurrence) : 0);
 }
 
 }  // namespace

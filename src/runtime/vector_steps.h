@@ -7,8 +7,12 @@
 
 namespace nnq {
 
-/// vector_lookup, vector_levels, vector_dense, recurrent.
+/// vector_lookup, vector_levels, vector_dense, recurrent, vector_quantize.
 bool has_vectors(StepKind kind);
+
+/// Whether vectors of such codes are uniform; scales of one vector.
+bool is_uniform(const CodeType& code);
+std::int64_t scales_of(const CodeType& code);
 
 /// Sizes, kinds and ranges of such a step, as check_program promises.
 Status check_vectors(const Program& program, const Step& step);
@@ -35,8 +39,10 @@ struct VectorOutputs {
 };
 /// The definitions. Codes row-major.
 Status interpret_lookup(const Step& step, const Tensor& numbers, VectorOutputs& out);
-void interpret_levels(std::span<const std::int32_t> codes, const Tensor& scales, Tensor& y);
-void interpret_dense(const Step& step, std::span<const std::int32_t> codes, const Tensor& scales, Tensor& y);
+void interpret_quantize(const Step& step, const Tensor& x, VectorOutputs& out);
+void interpret_levels(std::span<const std::int32_t> codes, const Tensor& scales, bool uniform, Tensor& y);
+void interpret_dense(const Step& step, std::span<const std::int32_t> codes, const Tensor& scales, bool uniform,
+                     Tensor& y);
 void interpret_recurrent(const Step& step, std::span<const std::int32_t> codes, const Tensor& scales,
                          const Tensor* state, const Tensor* cell, VectorOutputs& out);
 

@@ -17,7 +17,9 @@ inline constexpr std::int64_t vocabulary = 12, width = 24;
 /// A frozen model: embedding -> layers -> product -> bias.
 class LanguageModel {
  public:
-  explicit LanguageModel(bool gru, int bits = 2, bool integers = false) : gru_(gru), bits_(bits), integers_(integers) {
+  /// uniform: vectors of 8 bits with a scale each, quantized on line in front of every layer.
+  explicit LanguageModel(bool gru, int bits = 2, bool integers = false, bool uniform = false)
+      : gru_(gru), bits_(bits), integers_(integers), uniform_(uniform) {
     graph.opset = 17;
     graph.inputs.push_back(
         {"tokens", {.dtype = DType::i64, .ranked = true, .shape = {Dim(std::string("T")), Dim(std::string("N"))}}});
@@ -25,7 +27,15 @@ class LanguageModel {
 
   std::string embedding() { return add("Gather", {packed("table", vocabulary, width, false), "tokens"}, "embedding"); }
 
-  std::string recurrent(const std::string& x, const std::string& name) {
+  /// x [.., n] quantized on line.
+  std::string quantized(const std::string& x) {
+    std::map<std::string, Attribute> attributes{{"bits", std::int64_t{uniform_ ? 8 : bits_}}};
+    if (uniform_) attributes["uniform"] = std::int64_t{1};
+    return graph.add("QuantizeVectors", {x}, attributes, x + ".vectors", kNnqDomain);
+  }
+
+  std::string recurrent(const std::string& from, const std::string& name) {
+    const std::string x = uniform_ ? quantized(from) : from;
     const std::int64_t rows = (gru_ ? 3 : 4) * width;
     const std::string h = state(name + ".h");
     std::vector<std::string> inputs{
@@ -41,7 +51,8 @@ class LanguageModel {
               .domain = kNnqDomain,
               .inputs = inputs,
               .outputs = {name + ".out", name + ".h.next"},
-              .attributes = {{"state_bits", std::int64_t{bits_}}}};
+              .attributes = {{"state_bits", std::int64_t{uniform_ ? 8 : bits_}}}};
+    if (uniform_) node.attributes["state_uniform"] = std::int64_t{1};
     if (gru_)
       node.attributes["linear_before_reset"] = std::int64_t{1};
     else
@@ -121,7 +132,7 @@ class LanguageModel {
 
   bool gru_;
   int bits_;
-  bool integers_;
+  bool integers_, uniform_;
   Random random_{7};
 };
 
@@ -137,7 +148,11 @@ inline std::map<std::string, Tensor> feeds_of(const Graph& graph, std::int64_t t
       feeds[input.name] = tokens;
       continue;
     }
-    feeds[input.name] = Tensor(DType::f32, {1, 3, width});
+    const bool sequence = !input.type.shape[0].known();
+    Tensor values(DType::f32, {sequence ? time : 1, 3, width});
+    if (sequence)
+      for (float& v : values.mutable_values<float>()) v = random.uniform(-1, 1);
+    feeds[input.name] = values;
   }
   return feeds;
 }

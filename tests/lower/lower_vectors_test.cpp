@@ -56,6 +56,60 @@ TEST(LowerVectors, IntegerWeightsWithAStepARow) {
   expect_near(graph, program);
 }
 
+/// Whole weights (a step a row) are one integer product, sums of signs one for each plane.
+TEST(LowerVectors, UniformStatesAreIntegerProducts) {
+  for (const bool gru : {false, true}) {
+    for (const bool whole : {false, true}) {
+      for (const int bits : {2, 4}) {
+        LanguageModel model(gru, bits, whole, true);
+        const std::string y = model.recurrent(model.recurrent(model.embedding(), "first"), "second");
+        const Graph graph = model.finish(y);
+        const Program program = lower(graph);
+        const auto layers = steps_of(program, StepKind::recurrent);
+        ASSERT_EQ(layers.size(), 2U);
+        EXPECT_TRUE(layers[0]->recurrence.uniform);
+        EXPECT_EQ(layers[0]->weights.plane_scale.empty(), !whole);
+        EXPECT_EQ(layers[0]->recurrence.weights.plane_scale.empty(), !whole);
+        EXPECT_EQ(steps_of(program, StepKind::vector_quantize).size(), 2U);
+        EXPECT_EQ(steps_of(program, StepKind::vector_dense).size(), 1U);
+        expect_near(graph, program);
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+TEST(LowerVectors, AFloatInputIsQuantizedOnLine) {
+  for (const bool uniform : {false, true}) {
+    LanguageModel model(false, 2, false, uniform);
+    model.graph.inputs.push_back(
+        {"real",
+         {.dtype = DType::f32, .ranked = true, .shape = {Dim(std::string("T")), Dim(std::string("N")), Dim(width)}}});
+    const Graph graph = model.finish(model.recurrent(uniform ? "real" : model.quantized("real"), "layer"));
+    const Program program = lower(graph);
+    EXPECT_TRUE(steps_of(program, StepKind::float_op).empty());
+    EXPECT_EQ(steps_of(program, StepKind::vector_quantize).size(), 1U);
+    EXPECT_EQ(steps_of(program, StepKind::recurrent).size(), 1U);
+    expect_near(graph, program);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST(LowerVectors, TwoKindsOfVectorsStayApart) {
+  LanguageModel model(false, 2, false, true);
+  const Graph uniform = model.finish(model.recurrent(model.embedding(), "layer"));
+  Graph graph = uniform;
+  for (Node& node : graph.nodes) {
+    if (node.name != "layer") continue;
+    node.attributes.erase("state_uniform");
+    node.attributes["state_bits"] = std::int64_t{2};
+  }
+  const Program program = lower(graph);
+  EXPECT_TRUE(steps_of(program, StepKind::recurrent).empty());
+  EXPECT_EQ(step_named(program, "layer").note, "input and state are vectors of two kinds");
+  expect_near(graph, program);
+}
+
 TEST(LowerVectors, OtherReadersGetRealValues) {
   LanguageModel model(false);
   const std::string x = model.embedding(), y = model.recurrent(x, "layer");

@@ -12,7 +12,7 @@ struct Case {
   bool gru;
   int bits;
   std::int64_t cycles;
-  bool bias = true, state = true;
+  bool bias = true, state = true, uniform = false;
 };
 
 constexpr std::int64_t units = 12, features = 5;
@@ -41,6 +41,7 @@ Graph layer(const Case& c, std::int64_t opset) {
             .outputs = {"y", "y_h"},
             .attributes = {{"state_bits", std::int64_t{c.bits}}}};
   if (c.cycles >= 0) node.attributes["state_cycles"] = c.cycles;
+  if (c.uniform) node.attributes["state_uniform"] = std::int64_t{1};
   if (c.gru) node.attributes["linear_before_reset"] = std::int64_t{1};
   if (!c.gru) node.outputs.emplace_back("y_c");
   if (c.state) {
@@ -66,7 +67,8 @@ class JudgeRecurrent : public Judge {};
 
 TEST_F(JudgeRecurrent, EveryWidthOfTheStateAgrees) {
   for (const Case& c : {Case{false, 1, -1}, Case{false, 2, 2, false, false}, Case{false, 3, 0}, Case{false, 8, 1},
-                        Case{true, 1, 3}, Case{true, 2, -1, false, true}, Case{true, 4, 2, true, false}}) {
+                        Case{true, 1, 3}, Case{true, 2, -1, false, true}, Case{true, 4, 2, true, false},
+                        Case{false, 8, -1, true, true, true}, Case{true, 8, 2, false, false, true}}) {
     for (const std::int64_t opset : {13, 17, 21}) {
       const Graph graph = layer(c, opset);
       const auto feeds = feeds_for(graph, 5, 12);
@@ -77,6 +79,25 @@ TEST_F(JudgeRecurrent, EveryWidthOfTheStateAgrees) {
         EXPECT_EQ(differing(theirs[i], ours[i]), 0)
             << (c.gru ? "GRU " : "LSTM ") << c.bits << " bits, opset " << opset << ", output " << graph.outputs[i];
       }
+    }
+  }
+}
+
+TEST_F(JudgeRecurrent, VectorsQuantizedOnLineAgree) {
+  for (const bool uniform : {false, true}) {
+    for (const std::int64_t opset : {13, 17, 21}) {
+      Graph graph;
+      graph.opset = opset;
+      graph.inputs.push_back({"x", ValueType::of(DType::f32, {4, 3, 29})});
+      std::map<std::string, Attribute> attributes{{"bits", std::int64_t{uniform ? 8 : 3}}};
+      if (uniform) attributes["uniform"] = std::int64_t{1};
+      graph.outputs = {graph.add("QuantizeVectors", {"x"}, attributes, "y", kNnqDomain)};
+      verify(graph);
+      auto feeds = feeds_for(graph, 5, 12);
+      std::fill_n(feeds["x"].mutable_as<float>(), 29, 0.0F);  // a vector without a scale
+      const std::vector<Tensor> theirs = judged(graph, feeds), ours = interpret(graph, feeds);
+      ASSERT_EQ(theirs[0].shape(), ours[0].shape());
+      EXPECT_EQ(differing(theirs[0], ours[0]), 0) << uniform << ", opset " << opset;
     }
   }
 }

@@ -247,6 +247,7 @@ std::map<std::string, Seed> layer_seeds() {
       {"BucketCodebook",
        {{bytes({1, 2}), f32({2}, {0, 1}), f32({3}, {0, 1, 2}), f32({3}, {1, 2, 3}), i64({2, 5})},
         {{"bucket", std::int64_t{4}}}}},
+      {"QuantizeVectors", {{image}, {{"bits", std::int64_t{2}}}}},
       {"ShiftBatchNormalization", {{image, four, four, four, four}, {}}}};
 }
 

@@ -17,8 +17,8 @@ std::int64_t best(const float* logits, std::int64_t n) { return std::max_element
 
 TEST(DeployedRecurrent, PredictsWhatTrainingSimulates) {
   for (const bool gru : {false, true}) {
-    for (const int bits : {2, 3}) {
-      test::LanguageModel model(gru, bits);
+    for (const auto& [bits, uniform] : {std::pair{2, false}, {3, false}, {2, true}, {4, true}}) {
+      test::LanguageModel model(gru, bits, uniform, uniform);
       const std::string y = model.recurrent(model.recurrent(model.embedding(), "first"), "second");
       model.graph.outputs.push_back("first.out");
       const Graph graph = model.finish(y);

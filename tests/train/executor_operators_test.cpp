@@ -66,6 +66,18 @@ std::vector<Case> unary_cases() {
                    1,
                    kNnqDomain});
   cases.push_back({"Levels", "Levels", {{3, 17}}, {}, {floats({-0.4f, 0, 0.25f, 7})}, 0, 3.9f, false, 1, kNnqDomain});
+  cases.push_back(
+      {"SignVectors", "QuantizeVectors", {{3, 2, 17}}, {{"bits", std::int64_t{3}}}, {}, -1, 1, false, 1, kNnqDomain});
+  cases.push_back({"UniformVectors",
+                   "QuantizeVectors",
+                   {{3, 2, 17}},
+                   {{"bits", std::int64_t{8}}, {"uniform", std::int64_t{1}}},
+                   {},
+                   -1,
+                   1,
+                   false,
+                   1,
+                   kNnqDomain});
   cases.push_back({"SignCodes", "Sign", {{3, 17}}, {}, {}, -1, 1, false, 1, kNnqDomain});
   return cases;
 }

@@ -52,7 +52,7 @@ TEST(PlaneKernels, CountCommonBits) {
   for (const bool full : {false, true}) {
     for (const Size& s : {Size{1, 1, 1, 1, 0}, Size{2, 2, 3, 2, 5}, Size{3, 1, 30, 1, 0}, Size{4, 3, 31, 3, 1},
                           Size{5, 2, 32, 1, 0}, Size{7, 2, 63, 2, 3}, Size{8, 8, 64, 1, 0}, Size{2, 2, 0, 1, 0},
-                          Size{2, 3, 124, 2, 1}, Size{2, 1, 255, 2, 0}}) {
+                          Size{2, 3, 124, 2, 1}, Size{2, 1, 255, 2, 0}, Size{8, 1, 300, 1, 0}, Size{3, 2, 700, 2, 1}}) {
       const std::int64_t stride = s.panels * plane_panel + s.gap;
       const Words codes = random_words(random, s.code_planes * s.words, full),
                   panels = random_words(random, s.panels * s.weight_planes * s.words * plane_panel, full);

@@ -24,6 +24,22 @@ struct VectorSums {
 /// y[o] = what docs/program.md says of `count` outputs; with `bias`, round(y + bias[o]).
 void vector_sums(const VectorSums& s, std::int64_t count, const float* bias, float* y) noexcept;
 
+/// y[o] = round(y[o] + bias[o])
+void add_bias(const float* bias, std::int64_t count, float* y) noexcept;
+
+/// Sums of products of codes, weight = low + unit * code: constant = low times the sum of the vector's codes.
+struct IntegerSums {
+  const std::int32_t* sums;  // nullptr: zeros
+  std::int32_t unit, constant;
+  const float* weight_scale;
+  float scale;  // of the vector
+};
+/// y[o] = round(y[o] + round(round(weight_scale[o] * scale) * float(unit * sums[o] + constant)))
+void add_integers(const IntegerSums& s, std::int64_t count, float* y) noexcept;
+
+/// to[i] = stored code - 128, zeros up to `padded`; returns the sum.
+std::int32_t signed_codes(const std::uint8_t* codes, std::int64_t count, std::int64_t padded, std::int8_t* to) noexcept;
+
 /// Gates i, o, f, c of `input` + `state` [4 n]; updates c and h [n].
 void lstm_cell(const float* input, const float* state, float* c, float* h, std::int64_t n) noexcept;
 /// Gates z, r, n: `input` and `state` [3 n], both with their biases; updates h [n].

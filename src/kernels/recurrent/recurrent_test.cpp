@@ -65,6 +65,38 @@ TEST(RecurrentCells, LanesDoNotChangeBits) {
   }
 }
 
+TEST(IntegerSums, AreScaledInTheWrittenOrder) {
+  Random random(3);
+  for (const std::int64_t n : {1, 7, 8, 31, 300}) {
+    const std::vector<float> scale = random_floats(random, n, 1), before = random_floats(random, n, 1);
+    std::vector<std::int32_t> sums(sz(n));
+    for (std::int32_t& s : sums) s = static_cast<std::int32_t>(random.below(std::uint64_t{1} << 26)) - (1 << 25);
+    std::vector<float> y = before, constant = before;
+    add_integers({sums.data(), 2, -77, scale.data(), 0.3F}, n, y.data());
+    add_integers({nullptr, 0, 1234567, scale.data(), 0.3F}, n, constant.data());
+    for (std::int64_t o = 0; o < n; ++o) {
+      const float both = scale[sz(o)] * 0.3F;
+      const float product = both * static_cast<float>(2 * sums[sz(o)] - 77), other = both * 1234567.0F;
+      ASSERT_EQ(y[sz(o)], before[sz(o)] + product);
+      ASSERT_EQ(constant[sz(o)], before[sz(o)] + other);
+    }
+  }
+}
+
+TEST(IntegerSums, CodesAreSigned) {
+  for (const std::int64_t n : {1, 8, 255}) {
+    std::vector<std::uint8_t> codes(sz(n));
+    std::int32_t sum = 0;
+    for (std::int64_t i = 0; i < n; ++i) {
+      codes[sz(i)] = static_cast<std::uint8_t>(i * 37);
+      sum += codes[sz(i)] - 128;
+    }
+    std::vector<std::int8_t> made(256, 5);
+    EXPECT_EQ(signed_codes(codes.data(), n, 256, made.data()), sum);
+    for (std::int64_t i = 0; i < 256; ++i) ASSERT_EQ(made[sz(i)], i < n ? codes[sz(i)] - 128 : 0) << i;
+  }
+}
+
 TEST(RecurrentPacking, PutsBitsInPlanes) {
   Random random(2);
   for (const std::int64_t n : {1, 8, 9, 63, 64, 65, 300}) {

@@ -273,6 +273,7 @@ std::unique_ptr<PreparedStep> make_float(const PlanContext& plan, const Step& st
   const bool products = step.inputs.size() >= 2 && step.inputs[0] >= 0 && step.inputs[1] >= 0 && all_float(plan, step);
   if (products && step.node.is("Conv")) made = make_convolution(plan, step);
   if (products && (step.node.is("Gemm") || step.node.is("MatMul"))) made = make_dense(plan, step);
+  if (products) made = made == nullptr ? make_float_recurrent(plan, step) : std::move(made);
   if (made == nullptr) made = make_float_simple(plan, step);
   if (made == nullptr) made = std::make_unique<Reference>(plan, step);
   return made;

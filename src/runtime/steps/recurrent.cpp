@@ -16,14 +16,7 @@ class RecurrentLayer final : public PreparedStep {
  public:
   RecurrentLayer(const PlanContext& plan, const Step& step)
       : r_(step.recurrence),
-        codes_(plan.slot(step.inputs[0])),
-        scales_(plan.slot(step.inputs[1])),
-        out_codes_(plan.slot(step.outputs[0])),
-        out_scales_(plan.slot(step.outputs[1])),
-        state_in_(slot_of(plan, step.inputs, 2)),
-        cell_in_(slot_of(plan, step.inputs, 3)),
-        state_out_(slot_of(plan, step.outputs, 2)),
-        cell_out_(slot_of(plan, step.outputs, 3)),
+        slots_(plan, step),
         shared_input_(plan.shared<VectorProduct>(step, "input",
                                                  [&] {
                                                    return std::make_shared<const VectorProduct>(
@@ -37,9 +30,9 @@ class RecurrentLayer final : public PreparedStep {
                                                  })),
         input_(*shared_input_),
         state_(*shared_state_),
-        time_(codes_.shape[0]),
-        batch_(codes_.shape[1]),
-        input_planes_(static_cast<int>(scales_.channels())),
+        time_(slots_.codes.shape[0]),
+        batch_(slots_.codes.shape[1]),
+        input_planes_(static_cast<int>(slots_.scales.channels())),
         ahead_(std::clamp<std::int64_t>(16 / std::max<std::int64_t>(batch_, 1), 1, std::max<std::int64_t>(time_, 1))) {
     kernel = std::string(r_.gru ? "gru_" : "lstm_") + input_.kernel();
     operations = 2 * time_ * batch_ * (step.weights.count + r_.weights.count);
@@ -49,10 +42,10 @@ class RecurrentLayer final : public PreparedStep {
   }
 
   Status run(ThreadPool& pool) override {
-    const auto n = static_cast<std::size_t>(r_.hidden);
+    const std::int64_t n = r_.hidden;
     for (std::int64_t b = 0; b < batch_; ++b) {
-      load(state_in_, b, of<float>(h_at_) + static_cast<std::size_t>(b) * n);
-      load(cell_in_, b, of<float>(c_at_) + static_cast<std::size_t>(b) * n);
+      slots_.load(slots_.state_in, b, n, of<float>(h_at_) + b * n);
+      slots_.load(slots_.cell_in, b, n, of<float>(c_at_) + b * n);
       // The codes of the first state have no place in the output.
       quantize(b, of<std::uint8_t>(codes_at_), of<float>(first_scales_at_) + b * r_.state_bits);
     }
@@ -61,15 +54,12 @@ class RecurrentLayer final : public PreparedStep {
       input_products(pool, first, steps);
       for (std::int64_t t = 0; t < steps; ++t) time_step(pool, first + t, t);
     }
-    save(state_out_, h_at_);
-    save(cell_out_, c_at_);
+    slots_.save(slots_.state_out, of<float>(h_at_), batch_ * n);
+    slots_.save(slots_.cell_out, of<float>(c_at_), batch_ * n);
     return {};
   }
 
  private:
-  static const Slot* slot_of(const PlanContext& plan, const std::vector<std::int32_t>& values, std::size_t i) {
-    return i < values.size() && values[i] >= 0 ? &plan.slot(values[i]) : nullptr;
-  }
   template <class T>
   T* of(std::size_t at) const {
     return reinterpret_cast<T*>(scratch + at);
@@ -99,16 +89,6 @@ class RecurrentLayer final : public PreparedStep {
     counts_at_ = take(count_bytes_ * static_cast<std::size_t>(parts_));
   }
 
-  void load(const Slot* from, std::int64_t b, float* to) const {
-    if (from != nullptr)
-      std::copy_n(from->as<float>() + b * r_.hidden, r_.hidden, to);
-    else
-      std::fill_n(to, r_.hidden, 0.0F);
-  }
-  void save(const Slot* to, std::size_t at) const {
-    if (to != nullptr) std::copy_n(of<float>(at), batch_ * r_.hidden, to->as<float>());
-  }
-
   /// The state of sample b as codes and scales, and as planes for the next product.
   void quantize(std::int64_t b, std::uint8_t* codes, float* scales) const {
     multibit::decompose(of<float>(h_at_) + b * r_.hidden, r_.hidden, r_.state_bits, multibit::Search::alternating,
@@ -129,14 +109,14 @@ class RecurrentLayer final : public PreparedStep {
     auto* const planes = of<std::uint64_t>(input_planes_at_);
     auto* const set = of<std::int32_t>(input_set_at_);
     for (std::int64_t p = 0; p < positions; ++p)
-      pack_vector(codes_.as<std::uint8_t>() + (first * batch_ + p) * input_.columns(), input_.columns(), input_planes_,
-                  input_.words(), planes + p * words, set + p * input_planes_);
+      pack_vector(slots_.codes.as<std::uint8_t>() + (first * batch_ + p) * input_.columns(), input_.columns(),
+                  input_planes_, input_.words(), planes + p * words, set + p * input_planes_);
     const float* const bias = r_.bias.empty() ? nullptr : r_.bias.data();
     pool.parallel(parts_, [&](std::int64_t part) {
       for (std::int64_t i = items * part / parts_; i < items * (part + 1) / parts_; ++i) {
         const std::int64_t p = i % positions;
         input_.run({planes + p * words, set + p * input_planes_,
-                    scales_.as<float>() + (first * batch_ + p) * input_planes_, input_planes_},
+                    slots_.scales.as<float>() + (first * batch_ + p) * input_planes_, input_planes_},
                    i / positions, bias, of<float>(input_sums_at_) + p * input_.rows(), counts(part));
       }
     });
@@ -145,7 +125,7 @@ class RecurrentLayer final : public PreparedStep {
   void time_step(ThreadPool& pool, std::int64_t t, std::int64_t ahead) const {
     const std::int64_t items = batch_ * state_.chunks(), n = r_.hidden, bits = r_.state_bits, rows = state_.rows();
     const float* const before =
-        t == 0 ? of<float>(first_scales_at_) : out_scales_.as<float>() + (t - 1) * batch_ * bits;
+        t == 0 ? of<float>(first_scales_at_) : slots_.out_scales.as<float>() + (t - 1) * batch_ * bits;
     const float* const bias = r_.state_bias.empty() ? nullptr : r_.state_bias.data();
     pool.parallel(parts_, [&](std::int64_t part) {
       for (std::int64_t i = items * part / parts_; i < items * (part + 1) / parts_; ++i) {
@@ -162,14 +142,14 @@ class RecurrentLayer final : public PreparedStep {
         gru_cell(input, state, h, n);
       else
         lstm_cell(input, state, of<float>(c_at_) + b * n, h, n);
+      if (t + 1 == time_ && !slots_.sequence_read) continue;
       const std::int64_t position = t * batch_ + b;
-      quantize(b, out_codes_.as<std::uint8_t>() + position * n, out_scales_.as<float>() + position * bits);
+      quantize(b, slots_.out_codes.as<std::uint8_t>() + position * n, slots_.out_scales.as<float>() + position * bits);
     }
   }
 
   const Recurrence& r_;
-  const Slot &codes_, &scales_, &out_codes_, &out_scales_;
-  const Slot *state_in_, *cell_in_, *state_out_, *cell_out_;
+  RecurrentSlots slots_;
   std::shared_ptr<const VectorProduct> shared_input_, shared_state_;
   const VectorProduct &input_, &state_;
   std::int64_t time_, batch_;
@@ -180,9 +160,44 @@ class RecurrentLayer final : public PreparedStep {
               counts_at_ = 0, count_bytes_ = 0;
 };
 
+const Slot* slot_of(const PlanContext& plan, const std::vector<std::int32_t>& values, std::size_t i) {
+  return i < values.size() && values[i] >= 0 ? &plan.slot(values[i]) : nullptr;
+}
+
+bool is_read(const Program& program, std::int32_t value) {
+  const auto has = [value](const std::vector<std::int32_t>& list) {
+    return std::find(list.begin(), list.end(), value) != list.end();
+  };
+  return has(program.outputs) ||
+         std::any_of(program.steps.begin(), program.steps.end(), [&](const Step& step) { return has(step.inputs); });
+}
+
 }  // namespace
 
+RecurrentSlots::RecurrentSlots(const PlanContext& plan, const Step& step)
+    : codes(plan.slot(step.inputs[0])),
+      scales(plan.slot(step.inputs[1])),
+      out_codes(plan.slot(step.outputs[0])),
+      out_scales(plan.slot(step.outputs[1])),
+      state_in(slot_of(plan, step.inputs, 2)),
+      cell_in(slot_of(plan, step.inputs, 3)),
+      state_out(slot_of(plan, step.outputs, 2)),
+      cell_out(slot_of(plan, step.outputs, 3)),
+      sequence_read(is_read(plan.program, step.outputs[0]) || is_read(plan.program, step.outputs[1])) {}
+
+void RecurrentSlots::load(const Slot* from, std::int64_t b, std::int64_t n, float* to) {
+  if (from != nullptr)
+    std::copy_n(from->as<float>() + b * n, n, to);
+  else
+    std::fill_n(to, n, 0.0F);
+}
+
+void RecurrentSlots::save(const Slot* to, const float* from, std::int64_t count) {
+  if (to != nullptr) std::copy_n(from, count, to->as<float>());
+}
+
 std::unique_ptr<PreparedStep> make_recurrent(const PlanContext& plan, const Step& step) {
+  if (step.recurrence.uniform) return make_uniform_recurrent(plan, step);
   return std::make_unique<RecurrentLayer>(plan, step);
 }
 

@@ -1,7 +1,9 @@
 // Look-ups of multi-bit vectors, their real values, and their products with a matrix.
 #include <algorithm>
 
+#include "pack/vector_code.h"
 #include "runtime/plan.h"
+#include "runtime/steps/integer_product.h"
 #include "runtime/steps/recurrent.h"
 #include "runtime/steps/vector_product.h"
 #include "runtime/vector_steps.h"
@@ -44,10 +46,37 @@ class VectorLookup final : public PreparedStep {
   const Slot &numbers_, &codes_, &scales_;
 };
 
+class VectorQuantize final : public PreparedStep {
+ public:
+  VectorQuantize(const PlanContext& plan, const Step& step)
+      : code_{step.recurrence.uniform, step.recurrence.state_bits, step.recurrence.state_cycles},
+        x_(plan.slot(step.inputs[0])),
+        codes_(plan.slot(step.outputs[0])),
+        scales_(plan.slot(step.outputs[1])) {
+    kernel = code_.uniform ? "quantize_uniform" : "quantize_alternating";
+    scratch_bytes = static_cast<std::size_t>(codes_.channels()) * 4;
+  }
+
+  Status run(ThreadPool&) override {
+    const std::int64_t n = codes_.channels(), vectors = codes_.positions();
+    for (std::int64_t v = 0; v < vectors; ++v)
+      quantize_vector(code_, x_.as<float>() + v * n, n, scales_.as<float>() + v * code_.scales(),
+                      codes_.as<std::uint8_t>() + v * n, reinterpret_cast<float*>(scratch));
+    return {};
+  }
+
+ private:
+  VectorCode code_;
+  const Slot &x_, &codes_, &scales_;
+};
+
 class VectorLevels final : public PreparedStep {
  public:
   VectorLevels(const PlanContext& plan, const Step& step)
-      : codes_(plan.slot(step.inputs[0])), scales_(plan.slot(step.inputs[1])), y_(plan.slot(step.outputs[0])) {
+      : codes_(plan.slot(step.inputs[0])),
+        scales_(plan.slot(step.inputs[1])),
+        y_(plan.slot(step.outputs[0])),
+        uniform_(is_uniform(plan.code(step.inputs[0]))) {
     kernel = "vector_levels";
   }
 
@@ -55,7 +84,10 @@ class VectorLevels final : public PreparedStep {
     const std::int64_t n = codes_.channels(), positions = codes_.positions(), bits = scales_.channels();
     float levels[256];
     for (std::int64_t p = 0; p < positions; ++p) {
-      vector_levels({scales_.as<float>() + p * bits, static_cast<std::size_t>(bits)}, levels);
+      if (uniform_)
+        uniform_levels(scales_.as<float>()[p], levels);
+      else
+        vector_levels({scales_.as<float>() + p * bits, static_cast<std::size_t>(bits)}, levels);
       const std::uint8_t* codes = codes_.as<std::uint8_t>() + p * n;
       float* y = y_.as<float>() + p * n;
       for (std::int64_t i = 0; i < n; ++i) y[i] = levels[codes[i]];
@@ -64,7 +96,13 @@ class VectorLevels final : public PreparedStep {
   }
 
  private:
+  static void uniform_levels(float scale, float* levels) {
+    for (int stored = 0; stored < 256; ++stored)
+      levels[stored] = scale * static_cast<float>(stored - uniform_vector_zero);
+  }
+
   const Slot &codes_, &scales_, &y_;
+  bool uniform_;
 };
 
 class VectorDense final : public PreparedStep {
@@ -126,6 +164,61 @@ class VectorDense final : public PreparedStep {
   std::size_t vector_bytes_ = 0, set_at_ = 0, counts_at_ = 0;
 };
 
+/// The same on uniform vectors.
+class UniformDense final : public PreparedStep {
+ public:
+  UniformDense(const PlanContext& plan, const Step& step)
+      : codes_(plan.slot(step.inputs[0])),
+        scales_(plan.slot(step.inputs[1])),
+        y_(plan.slot(step.outputs[0])),
+        bias_(step.epilogue.b.empty() ? nullptr : step.epilogue.b.data()),
+        shared_(plan.shared<IntegerProduct>(step, "product",
+                                            [&] {
+                                              return std::make_shared<const IntegerProduct>(step.weights, step.planes,
+                                                                                            step.out_channels,
+                                                                                            step.in_channels, plan.isa);
+                                            })),
+        product_(*shared_),
+        positions_(codes_.positions()),
+        groups_((positions_ + matvec_batch - 1) / matvec_batch) {
+    kernel = text("vectors_", product_.kernel());
+    operations = 2 * positions_ * step.weights.count;
+    weight_bytes = product_.weight_bytes();
+    parts_ = plan.threads == 1 ? 1 : std::min<std::int64_t>(groups_ * product_.chunks(), plan.threads * 4);
+    totals_at_ = aligned(static_cast<std::size_t>(positions_ * product_.padded()));
+    sums_at_ = totals_at_ + aligned(static_cast<std::size_t>(positions_) * 4);
+    scratch_bytes = sums_at_ + IntegerProduct::sum_bytes * static_cast<std::size_t>(parts_);
+  }
+
+  Status run(ThreadPool& pool) override {
+    auto* const codes = reinterpret_cast<std::int8_t*>(scratch);
+    auto* const totals = reinterpret_cast<std::int32_t*>(scratch + totals_at_);
+    for (std::int64_t p = 0; p < positions_; ++p)
+      totals[p] = signed_codes(codes_.as<std::uint8_t>() + p * product_.columns(), product_.columns(),
+                               product_.padded(), codes + p * product_.padded());
+    const std::int64_t items = groups_ * product_.chunks();
+    pool.parallel(parts_, [&](std::int64_t part) {
+      auto* const sums = reinterpret_cast<std::int32_t*>(scratch + sums_at_ +
+                                                         IntegerProduct::sum_bytes * static_cast<std::size_t>(part));
+      for (std::int64_t i = items * part / parts_; i < items * (part + 1) / parts_; ++i) {
+        const std::int64_t v = i % groups_ * matvec_batch;
+        product_.run({codes + v * product_.padded(), totals + v, scales_.as<float>() + v,
+                      std::min(matvec_batch, positions_ - v)},
+                     i / groups_, bias_, y_.as<float>() + v * product_.rows(), sums);
+      }
+    });
+    return {};
+  }
+
+ private:
+  const Slot &codes_, &scales_, &y_;
+  const float* bias_;
+  std::shared_ptr<const IntegerProduct> shared_;
+  const IntegerProduct& product_;
+  std::int64_t positions_, groups_, parts_ = 1;
+  std::size_t totals_at_ = 0, sums_at_ = 0;
+};
+
 }  // namespace
 
 std::unique_ptr<PreparedStep> make_vectors(const PlanContext& plan, const Step& step) {
@@ -134,7 +227,10 @@ std::unique_ptr<PreparedStep> make_vectors(const PlanContext& plan, const Step& 
       return std::make_unique<VectorLookup>(plan, step);
     case StepKind::vector_levels:
       return std::make_unique<VectorLevels>(plan, step);
+    case StepKind::vector_quantize:
+      return std::make_unique<VectorQuantize>(plan, step);
     case StepKind::vector_dense:
+      if (is_uniform(plan.code(step.inputs[0]))) return std::make_unique<UniformDense>(plan, step);
       return std::make_unique<VectorDense>(plan, step);
     default:
       return make_recurrent(plan, step);

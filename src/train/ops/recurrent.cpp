@@ -1,11 +1,10 @@
 // LSTM, GRU and RNN (ONNX gate order and layouts; one or two directions): usual layers as one fused function, the
 // others as plain differentiable steps.
 #include <algorithm>
-#include <array>
 
-#include "pack/multibit.h"
 #include "train/fused_recurrent.h"
 #include "train/torch_op.h"
+#include "train/vector_quantizer.h"
 
 namespace nnq::train {
 namespace {
@@ -77,19 +76,7 @@ Sequence run_fused(std::int64_t gates, const at::Tensor& x, const at::Tensor& w,
 
 /// The on-line quantizer of an ai.nnq node's state; none for ONNX's own operators.
 StateQuantizer state_quantizer(const Node& node) {
-  if (node.domain != kNnqDomain) return {};
-  const auto bits = static_cast<int>(node.get_int("state_bits", 0)),
-             cycles = static_cast<int>(node.get_int("state_cycles", 2));
-  NNQ_CHECK(bits >= 1 && bits <= multibit::kMaxBits, "state_bits must be 1 to 8, got " + std::to_string(bits));
-  return [bits, cycles](const at::Tensor& h) {
-    const at::Tensor from = h.contiguous(), to = at::empty_like(from);
-    std::array<float, multibit::kMaxBits> alpha{};
-    std::vector<std::uint8_t> codes(static_cast<std::size_t>(h.size(1)));
-    for (std::int64_t n = 0; n < h.size(0); ++n)
-      multibit::decompose(from.data_ptr<float>() + n * h.size(1), h.size(1), bits, multibit::Search::alternating,
-                          cycles, alpha.data(), codes.data(), to.data_ptr<float>() + n * h.size(1));
-    return to;
-  };
+  return node.domain == kNnqDomain ? vector_quantizer(node, "state_") : StateQuantizer();
 }
 
 bool usual_activations(const Node& node, const std::vector<std::string>& expected, std::size_t directions) {
