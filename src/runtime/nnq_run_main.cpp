@@ -3,12 +3,21 @@
 #include <charconv>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "core/guard.h"
 #include "core/npy.h"
 #include "nnq/runtime.h"
 #include "nnq/version.h"
+
+#if !defined(__cpp_exceptions) && defined(__GLIBCXX__)
+// The library's handler prints the exception's type, for which a static program would carry a 50 KB name demangler.
+namespace __gnu_cxx {
+void __verbose_terminate_handler();
+void __verbose_terminate_handler() { std::abort(); }
+}  // namespace __gnu_cxx
+#endif
 
 namespace {
 

@@ -2,6 +2,8 @@
 // of real_loops.h, which the other outputs take, go through memory between their passes: 0.3 ns a channel more (Zen 3).
 #include <immintrin.h>
 
+#include <limits>
+
 #include "kernels/epilogue/real_loops.h"
 
 namespace nnq::avx2 {
@@ -16,13 +18,16 @@ struct Constants {
         low(_mm256_set1_ps(static_cast<float>(call.min))),
         high(_mm256_set1_ps(static_cast<float>(call.max))),
         base(_mm256_set1_epi32(call.base)),
-        residual_min(_mm256_set1_epi32(call.residual_min)) {}
+        residual_min(_mm256_set1_epi32(call.residual_min)),
+        // Below every number: no Relu. A NaN becomes it, and then the lowest code, as a NaN must.
+        least(_mm256_set1_ps(call.relu ? 0.0F : -std::numeric_limits<float>::infinity())) {}
   __m256 scale, low, high;
   __m256i base, residual_min;
+  __m256 least;
 };
 
 /// Codes of 8 channels, less the base, in 32-bit lanes. No fused multiply-add: one rounding an operation.
-template <RealCall::Residual Kind, bool Relu>
+template <RealCall::Residual Kind>
 inline __m256i eight(const RealCall& call, const Constants& k, std::int64_t position, std::int64_t c) {
   __m256 y = _mm256_cvtepi32_ps(load(call.sums + position * call.stride + c));
   y = _mm256_add_ps(_mm256_mul_ps(y, _mm256_loadu_ps(call.a + c)), _mm256_loadu_ps(call.b + c));
@@ -40,12 +45,17 @@ inline __m256i eight(const RealCall& call, const Constants& k, std::int64_t posi
     y = _mm256_add_ps(y, _mm256_add_ps(product, _mm256_loadu_ps(call.residual_b + c)));
   }
   // max and min give their second operand where the first is NaN or an equal zero, as real_loops.h does.
-  if constexpr (Relu) y = _mm256_max_ps(y, _mm256_setzero_ps());
+  y = _mm256_max_ps(y, k.least);
   y = _mm256_min_ps(_mm256_max_ps(_mm256_div_ps(y, k.scale), k.low), k.high);
   return _mm256_sub_epi32(_mm256_cvtps_epi32(y), k.base);  // to nearest, ties to even
 }
 
-template <RealCall::Residual Kind, bool Relu>
+/// The last, fewer than 8 channels of a position.
+[[gnu::noinline]] void rest(const RealCall& call, std::int64_t position, std::int64_t first) {
+  real_part<false>(call, position, first, call.channels - first);
+}
+
+template <RealCall::Residual Kind>
 void codes(const RealCall& call) {
   const Constants k(call);
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
@@ -53,27 +63,18 @@ void codes(const RealCall& call) {
     std::uint8_t* out = static_cast<std::uint8_t*>(call.out) + i * call.channels;
     std::int64_t c = 0;
     for (; c + 32 <= call.channels; c += 32) {
-      const __m256i first = _mm256_packs_epi32(eight<Kind, Relu>(call, k, i, c), eight<Kind, Relu>(call, k, i, c + 8)),
-                    second = _mm256_packs_epi32(eight<Kind, Relu>(call, k, i, c + 16),
-                                                eight<Kind, Relu>(call, k, i, c + 24));
+      const __m256i first = _mm256_packs_epi32(eight<Kind>(call, k, i, c), eight<Kind>(call, k, i, c + 8)),
+                    second = _mm256_packs_epi32(eight<Kind>(call, k, i, c + 16), eight<Kind>(call, k, i, c + 24));
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + c),
                           _mm256_permutevar8x32_epi32(_mm256_packus_epi16(first, second), order));
     }
     for (; c + 8 <= call.channels; c += 8) {
-      const __m256i v = eight<Kind, Relu>(call, k, i, c);
+      const __m256i v = eight<Kind>(call, k, i, c);
       const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
       _mm_storel_epi64(reinterpret_cast<__m128i*>(out + c), _mm_packus_epi16(words, words));
     }
-    if (c < call.channels) real_part<false>(call, i, c, call.channels - c);
+    if (c < call.channels) rest(call, i, c);
   }
-}
-
-template <RealCall::Residual Kind>
-void codes(const RealCall& call) {
-  if (call.relu)
-    codes<Kind, true>(call);
-  else
-    codes<Kind, false>(call);
 }
 
 }  // namespace
