@@ -12,6 +12,7 @@
 #include "kernels/cpu.h"
 #include "nnq/encoding.h"
 #include "nnq/runtime.h"
+#include "runtime/interpreters_bits.h"
 #include "runtime/tiny_programs.h"
 
 namespace nnq::test {
@@ -132,30 +133,6 @@ std::vector<Tensor> inputs_for(const Program& program, std::int64_t time, std::i
   return inputs;
 }
 
-void expect_agreement(const Program& program, const std::vector<Tensor>& inputs, const std::string& what) {
-  std::vector<Tensor> expected;
-  const Status interpreted = interpret_program(program, inputs, expected);
-  ASSERT_TRUE(interpreted.ok()) << interpreted.message();
-  std::shared_ptr<const Model> model;
-  ASSERT_TRUE(Model::from_program(program, model).ok());
-  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
-    if (isa > hardware_isa()) continue;
-    setenv("NNQ_ISA", name_of(isa), 1);
-    for (const int threads : {1, 3}) {
-      std::unique_ptr<Session> session;
-      ASSERT_TRUE(Session::create(model, {.threads = threads}, session).ok());
-      std::vector<Tensor> outputs;
-      for (int run = 0; run < 2; ++run) {
-        const Status ran = session->run(inputs, outputs);
-        ASSERT_TRUE(ran.ok()) << ran.message();
-        for (std::size_t i = 0; i < outputs.size(); ++i)
-          ASSERT_EQ(outputs[i], expected[i]) << what << ", " << name_of(isa) << ", output " << i;
-      }
-    }
-  }
-  unsetenv("NNQ_ISA");
-}
-
 TEST(MultiBitVectors, RuntimeHasTheInterpretersBits) {
   Random random(5);
   int number = 0;
@@ -171,8 +148,8 @@ TEST(MultiBitVectors, RuntimeHasTheInterpretersBits) {
         const Status checked = check_program(program);
         ASSERT_TRUE(checked.ok()) << checked.message();
         for (const auto& [time, batch] : {std::pair<std::int64_t, std::int64_t>{1, 1}, {5, 3}, {19, 1}}) {
-          expect_agreement(program, inputs_for(program, time, batch, n.words, random),
-                           "network " + std::to_string(number));
+          expect_interpreters_bits(program, inputs_for(program, time, batch, n.words, random),
+                                   "network " + std::to_string(number));
           if (HasFatalFailure()) return;
         }
         ++number;

@@ -11,6 +11,7 @@
 #include "core/random.h"
 #include "kernels/cpu.h"
 #include "nnq/runtime.h"
+#include "runtime/interpreters_bits.h"
 #include "runtime/tiny_programs.h"
 
 namespace nnq::test {
@@ -132,30 +133,6 @@ std::vector<Tensor> floats_for(const Program& program, std::int64_t time, std::i
     inputs.push_back(t);
   }
   return inputs;
-}
-
-void expect_interpreters_bits(const Program& program, const std::vector<Tensor>& inputs, const std::string& what) {
-  std::vector<Tensor> expected;
-  const Status interpreted = interpret_program(program, inputs, expected);
-  ASSERT_TRUE(interpreted.ok()) << interpreted.message();
-  std::shared_ptr<const Model> model;
-  ASSERT_TRUE(Model::from_program(program, model).ok());
-  for (const Isa isa : every_isa) {
-    if (isa > hardware_isa()) continue;
-    setenv("NNQ_ISA", name_of(isa), 1);
-    for (const int threads : {1, 3}) {
-      std::unique_ptr<Session> session;
-      ASSERT_TRUE(Session::create(model, {.threads = threads}, session).ok());
-      std::vector<Tensor> outputs;
-      for (int run = 0; run < 2; ++run) {
-        const Status ran = session->run(inputs, outputs);
-        ASSERT_TRUE(ran.ok()) << ran.message();
-        for (std::size_t i = 0; i < outputs.size(); ++i)
-          ASSERT_EQ(outputs[i], expected[i]) << what << ", " << name_of(isa) << ", output " << i;
-      }
-    }
-  }
-  unsetenv("NNQ_ISA");
 }
 
 TEST(UniformVectors, RuntimeHasTheInterpretersBits) {

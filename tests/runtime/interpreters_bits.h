@@ -1,0 +1,44 @@
+// The runtime beside the interpreter that defines it, for tests of whole programs.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/cpu.h"
+#include "nnq/program.h"
+#include "nnq/runtime.h"
+
+namespace nnq::test {
+
+/// Every output of `program` is the interpreter's to the bit: on every instruction set that this CPU has, with one
+/// and three threads, in a session's first run and its second.
+inline void expect_interpreters_bits(const Program& program, const std::vector<Tensor>& inputs,
+                                     const std::string& what) {
+  std::vector<Tensor> expected;
+  const Status interpreted = interpret_program(program, inputs, expected);
+  ASSERT_TRUE(interpreted.ok()) << interpreted.message();
+  std::shared_ptr<const Model> model;
+  ASSERT_TRUE(Model::from_program(program, model).ok());
+  for (const Isa isa : every_isa) {
+    if (isa > hardware_isa()) continue;
+    setenv("NNQ_ISA", name_of(isa), 1);
+    for (const int threads : {1, 3}) {
+      std::unique_ptr<Session> session;
+      ASSERT_TRUE(Session::create(model, {.threads = threads}, session).ok());
+      std::vector<Tensor> outputs;
+      for (int run = 0; run < 2; ++run) {
+        const Status ran = session->run(inputs, outputs);
+        ASSERT_TRUE(ran.ok()) << ran.message();
+        for (std::size_t i = 0; i < outputs.size(); ++i)
+          ASSERT_EQ(outputs[i], expected[i]) << what << ", " << name_of(isa) << ", output " << i;
+      }
+    }
+  }
+  unsetenv("NNQ_ISA");
+}
+
+}  // namespace nnq::test
