@@ -89,6 +89,8 @@ void check_train(const Stage& stage, const Recipe& recipe, const std::string& wh
     throw Error("milestones must ascend", where);
   if (schedule.kind == "exponential" && schedule.final_factor <= 0)
     throw Error("schedule = \"exponential\" needs a final_factor above 0", where, "e.g. final_factor = 0.01");
+  if (!stage.train.distillation.match_layers.empty() && stage.teacher.empty())
+    throw Error("match_layers needs a teacher", where, "e.g. teacher = \"float\"");
   if (recipe.validation == 0 && (schedule.kind == "plateau" || stage.train.early_stop > 0))
     throw Error("plateau and early_stop watch the validation set, but validation = 0", where);
 }

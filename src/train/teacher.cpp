@@ -3,9 +3,11 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "core/random.h"
 #include "nnq/error.h"
-#include "train/executor.h"
+#include "train/layer_matching.h"
 #include "train/loss.h"
 
 namespace nnq::train {
@@ -30,25 +32,33 @@ std::string network_hash(const Graph& graph) {
 struct Teacher::State {
   Executor executor;
   std::string input;
-  double weight, temperature;
+  DistillationOptions options;
+  std::optional<LayerMatching> matching;
 };
 
-Teacher::Teacher(const DistillationOptions& options, std::uint64_t seed) {
+Teacher::Teacher(const DistillationOptions& options, const Graph& student, std::uint64_t seed) {
   NNQ_CHECK(options.teacher != nullptr && options.teacher->inputs.size() == 1 && !options.teacher->outputs.empty(),
             "a teacher is a network of one input", "teacher");
   NNQ_CHECK(options.weight >= 0 && options.weight <= 1, "the share of the teacher must be in 0 .. 1", "teacher");
   NNQ_CHECK(options.temperature > 0, "the temperature must be above 0", "teacher");
-  state_ = std::make_unique<State>(State{Executor(*options.teacher, {.seed = seed}), options.teacher->inputs[0].name,
-                                         options.weight, options.temperature});
+  NNQ_CHECK(options.match_weight >= 0, "the weight of matched layers must not be negative", "teacher");
+  state_ = std::make_unique<State>(
+      State{Executor(*options.teacher, {.seed = seed}), options.teacher->inputs[0].name, options, {}});
+  if (!options.match_layers.empty()) state_->matching.emplace(options.match_layers, student, *options.teacher);
 }
 
 Teacher::~Teacher() = default;
+
+Executor::Observer Teacher::watch_student() {
+  return state_->matching ? state_->matching->watch_student() : Executor::Observer();
+}
 
 at::Tensor Teacher::mix(const at::Tensor& loss, const at::Tensor& student_scores, const at::Tensor& images) {
   at::Tensor scores;
   try {
     const at::NoGradGuard no_gradient;
-    scores = class_scores(state_->executor.forward({{state_->input, images}}, false).front()).detach();
+    const Executor::Observer watch = state_->matching ? state_->matching->watch_teacher() : Executor::Observer();
+    scores = class_scores(state_->executor.forward({{state_->input, images}}, false, watch).front()).detach();
   } catch (const Error& error) {
     throw error.inside("teacher");
   }
@@ -56,7 +66,9 @@ at::Tensor Teacher::mix(const at::Tensor& loss, const at::Tensor& student_scores
       scores.sizes() == student_scores.sizes(),
       "gives scores " + to_string(scores.sizes().vec()) + ", the student " + to_string(student_scores.sizes().vec()),
       "teacher", "both need the same classes");
-  return distillation_loss(loss, student_scores, scores, state_->weight, state_->temperature);
+  const DistillationOptions& options = state_->options;
+  const at::Tensor mixed = distillation_loss(loss, student_scores, scores, options.weight, options.temperature);
+  return state_->matching ? mixed + state_->matching->loss() * options.match_weight : mixed;
 }
 
 }  // namespace nnq::train

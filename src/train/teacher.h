@@ -5,11 +5,8 @@
 #include <string>
 
 #include "nnq/graph.h"
+#include "train/executor.h"
 #include "train/trainer.h"
-
-namespace at {
-class Tensor;
-}
 
 namespace nnq::train {
 
@@ -18,13 +15,17 @@ std::string network_hash(const Graph& graph);
 
 class Teacher {
  public:
-  /// Throws nnq::Error for options out of range or a teacher of more than one input.
-  Teacher(const DistillationOptions& options, std::uint64_t seed);
+  /// Throws nnq::Error for options out of range, a teacher of more than one input, or layers to match that are not in
+  /// both networks.
+  Teacher(const DistillationOptions& options, const Graph& student, std::uint64_t seed);
   ~Teacher();
 
-  /// (1 - a) loss + a T^2 KL(softmax(z_t / T) || softmax(z_s / T)), KL averaged over the batch, with the teacher's
-  /// logits z_t of these images in evaluation mode and without gradient. Throws nnq::Error when the classes differ in
-  /// number.
+  /// What the forward pass of the student has to call; empty where no layers are matched.
+  Executor::Observer watch_student();
+
+  /// (1 - a) loss + a T^2 KL(softmax(z_t / T) || softmax(z_s / T)) + m L, KL averaged over the batch, with the
+  /// teacher's logits z_t of these images in evaluation mode and without gradient, L of LayerMatching and m its weight.
+  /// Throws nnq::Error when the classes differ in number.
   at::Tensor mix(const at::Tensor& loss, const at::Tensor& student_scores, const at::Tensor& images);
 
  private:

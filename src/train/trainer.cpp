@@ -26,9 +26,11 @@ std::map<std::string, std::string> describe_run(const Graph& graph, const Task& 
   std::string milestones;
   for (const std::int64_t m : o.schedule.milestones) milestones += std::to_string(m) + " ";
   const DistillationOptions& d = o.distillation;
-  const std::string teacher = d.teacher == nullptr ? ""
-                                                   : fmt::format(" teacher {} weight {} temperature {}",
-                                                                 network_hash(*d.teacher), d.weight, d.temperature);
+  const std::string teacher =
+      d.teacher == nullptr
+          ? ""
+          : fmt::format(" teacher {} weight {} temperature {}", network_hash(*d.teacher), d.weight, d.temperature) +
+                (d.match_layers.empty() ? "" : fmt::format(" match {} of {}", d.match_weight, d.match_layers));
   const OptimizerOptions& p = o.optimizer;
   const ScheduleOptions& s = o.schedule;
   std::map<std::string, std::string> run = task.describe(o);

@@ -41,6 +41,8 @@ struct DistillationOptions {
   std::shared_ptr<const Graph> teacher;  // one float input like the student's, the same classes; null: no distillation
   double weight = 0.7;                   // share a of the teacher's term: a T^2 KL + (1 - a) loss
   double temperature = 2;                // T: logits are divided by it
+  std::string match_layers;              // glob of layers whose values are held to the teacher's; empty: none
+  double match_weight = 1;               // factor of that term (train/layer_matching.h)
 };
 
 struct TrainOptions {

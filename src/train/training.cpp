@@ -69,7 +69,7 @@ Training::Training(const Graph& graph, const Task& task, const TrainOptions& opt
   if (options.distillation.teacher != nullptr) {
     NNQ_CHECK(metric_ == Metric::accuracy, "a teacher is for networks that classify images", "teacher",
               "leave the key out");
-    teacher_ = std::make_unique<Teacher>(options.distillation, options.seed);
+    teacher_ = std::make_unique<Teacher>(options.distillation, graph, options.seed);
   }
   if (options_.ema > 0) start_average();
   if (from != nullptr) restore(*from);
@@ -170,7 +170,8 @@ bool Training::step() {
     executor_.set_step(step_);  // the attack's passes leave no trace
   }
   const std::map<std::string, at::Tensor> inputs = inputs_of(input);
-  const std::vector<at::Tensor> outputs = executor_.forward(inputs, true);
+  const std::vector<at::Tensor> outputs =
+      executor_.forward(inputs, true, teacher_ != nullptr ? teacher_->watch_student() : Executor::Observer());
   const bool text = metric_ == Metric::perplexity;
   const at::Tensor scores = text ? outputs.front().flatten(0, -2) : class_scores(outputs.front());
   at::Tensor loss = loss_of(scores, labels);

@@ -93,6 +93,7 @@ TEST(Recipe, WrongTypesAndRangesAreNamed) {
   EXPECT_THAT(refusal(train + "learning_rate = inf\n"), HasSubstr("must be finite"));
   EXPECT_THAT(refusal(train + "optimizer = 'adamv'\n"), AllOf(HasSubstr("did you mean"), HasSubstr("shift_adamax")));
   EXPECT_THAT(refusal(train + "schedule = 'multistep'\n"), HasSubstr("needs milestones"));
+  EXPECT_THAT(refusal(train + "match_layers = '*.add'\n"), HasSubstr("needs a teacher"));
   EXPECT_THAT(refusal(train + "schedule='multistep'\nmilestones = [5, 3]\n"), HasSubstr("must ascend"));
   EXPECT_THAT(refusal(train + "schedule='exponential'\n"), HasSubstr("final_factor above 0"));
   EXPECT_THAT(refusal("validation = 0\n" + train + "early_stop = 2\n"), HasSubstr("validation = 0"));

@@ -1,10 +1,13 @@
 // Training against a teacher: what is minimised, that the teacher stays as it is, and resuming.
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <numeric>
 
 #include "nnq/error.h"
 #include "train/checkpoint.h"
+#include "train/layer_matching.h"
 #include "train/teacher.h"
 #include "train/training.h"
 #include "trainer_testing.h"
@@ -13,6 +16,14 @@ namespace nnq::train {
 namespace {
 
 using namespace testing;
+
+DistillationOptions distilled(std::shared_ptr<const Graph> teacher, double weight, double temperature) {
+  DistillationOptions options;
+  options.teacher = std::move(teacher);
+  options.weight = weight;
+  options.temperature = temperature;
+  return options;
+}
 
 class Distillation : public TrainerTest {
  protected:
@@ -28,7 +39,7 @@ class Distillation : public TrainerTest {
   }
   TrainOptions taught(double weight = 0.7, double temperature = 2) {
     TrainOptions options = quick_options();
-    options.distillation = {teacher(), weight, temperature};
+    options.distillation = distilled(teacher(), weight, temperature);
     return options;
   }
   Graph student(const std::string& method, int bits) {
@@ -127,10 +138,54 @@ TEST_F(Distillation, TeachersThatDoNotFitAreRefused) {
   options.distillation.teacher = std::make_shared<const Graph>(
       build_zoo("mlp", {{"hidden", "8"}, {"size", "5"}, {"classes", "4"}, {"activation", "relu"}}));
   EXPECT_NE(refusal().find("teacher"), std::string::npos) << refusal();
-  options.distillation = {teacher(), 1.5, 2};
+  options.distillation = distilled(teacher(), 1.5, 2);
   EXPECT_NE(refusal().find("0 .. 1"), std::string::npos);
-  options.distillation = {teacher(), 0.5, 0};
+  options.distillation = distilled(teacher(), 0.5, 0);
   EXPECT_NE(refusal().find("temperature"), std::string::npos);
+}
+
+TEST_F(Distillation, MatchedLayersComeCloserToTheTeachers) {
+  const Graph graph = quantized_mlp("dorefa", 2, 2);
+  const auto hints = std::make_shared<const Graph>(run(small_mlp(), quick_options()).graph);
+  TrainOptions options = quick_options();
+  options.distillation = distilled(hints, 0, 2);
+  const Graph alone = elsewhere(graph, options).graph;
+  options.distillation.match_layers = "bn?";
+  options.distillation.match_weight = 4;
+  const Graph matched = run(graph, options).graph;
+
+  std::vector<std::int64_t> first(100);
+  std::iota(first.begin(), first.end(), 0);
+  const at::Tensor images = to_torch(centred().apply(validation, first));
+  const auto distance = [&](const Graph& student) {
+    LayerMatching layers("bn?", student, *hints);
+    Executor s(student, {}), t(*hints, {});
+    s.forward({{s.input_name(), images}}, false, layers.watch_student());
+    t.forward({{t.input_name(), images}}, false, layers.watch_teacher());
+    return layers.loss().item<double>();
+  };
+  EXPECT_EQ(distance(*hints), 0);
+  EXPECT_LT(distance(matched), 0.8 * distance(alone)) << distance(matched) << " " << distance(alone);
+
+  TrainOptions changed = options;
+  changed.distillation.match_weight = 1;
+  EXPECT_THROW(run(graph, changed, true), Error) << "another weight is another run";
+}
+
+TEST_F(Distillation, LayersThatCannotBeMatchedAreRefused) {
+  const auto refusal = [&](const std::string& glob, const Graph& of) {
+    TrainOptions options = quick_options();
+    options.distillation.teacher = std::make_shared<const Graph>(of);
+    options.distillation.match_layers = glob;
+    try {
+      run(small_mlp(), options);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_NE(refusal("conv*", *teacher()).find("no layer 'conv*'"), std::string::npos);
+  EXPECT_NE(refusal("fc1", *teacher()).find("layer 'fc1'"), std::string::npos) << refusal("fc1", *teacher());
 }
 
 TEST(NetworkHash, TellsNetworksApart) {
