@@ -74,6 +74,16 @@ function(nnq_room name)
   endforeach()
 endfunction()
 
+# nnq_unity(TARGET FILES): compiles FILES of a target's files at a time, so that what several of them instantiate (LibTorch,
+# JSON, fmt, GoogleTest) is instantiated once. Names in the unnamed namespaces of a room are then shared.
+function(nnq_unity target files)
+  if(NNQ_UNITY)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${files})
+    # A neighbour's helper is no outer scope of a local name.
+    target_compile_options(${target} PRIVATE -Wno-shadow $<$<CXX_COMPILER_ID:GNU>:-Wshadow=local>)
+  endif()
+endfunction()
+
 # nnq_registry(FOLDER KIND): writes generated/nnq_registry/KIND.inc with NNQ_ROW(stem) for every .cpp directly in
 # src/FOLDER, so that a registry lists what the folder holds and a file without its registration is a link error.
 function(nnq_registry folder kind)

@@ -9,6 +9,9 @@
 
 namespace nnq {
 
+/// RNN, LSTM or GRU, ONNX's or with a quantized state (domain ai.nnq).
+bool is_recurrent(const Node& node);
+
 /// Recurrent layers whose state starts at zero read it from graph inputs and hand it out as graph outputs behind the
 /// others, so that a text can be run piece by piece. Each pair stands in the metadata: "nnq.state.<input>" = output.
 /// Layers that read a graph input already are only noted there. Throws nnq::Error for a layer that does not run

@@ -78,7 +78,7 @@ Claim::Expect read_expect(const Reader& reader) {
   const std::string word = reader.text("expect");
   for (const Claim::Expect expect :
        {Claim::Expect::drop, Claim::Expect::value, Claim::Expect::perplexity, Claim::Expect::gain}) {
-    if (word == to_string(expect)) return expect;
+    if (word == name_of(expect)) return expect;
   }
   reader.fail(fmt::format("expect = \"{}\" is not known", word), "allowed: drop, value, perplexity, gain");
 }
@@ -87,7 +87,7 @@ Scale read_scale(const Reader& reader, const toml::table& table) {
   if (!table.contains("scale")) return Scale::quick;
   const std::string word = reader.text("scale");
   for (const Scale scale : {Scale::quick, Scale::full}) {
-    if (word == to_string(scale)) return scale;
+    if (word == name_of(scale)) return scale;
   }
   reader.fail(fmt::format("scale = \"{}\" is not known", word), "allowed: quick, full");
 }
@@ -171,9 +171,9 @@ toml::table parse(const fs::path& file) {
 
 bool is_model(const fs::path& file) { return file.extension() == ".onnx" || file.extension() == ".nnq"; }
 
-std::string to_string(Scale scale) { return scale == Scale::quick ? "quick" : "full"; }
+std::string name_of(Scale scale) { return scale == Scale::quick ? "quick" : "full"; }
 
-std::string to_string(Claim::Expect expect) {
+std::string name_of(Claim::Expect expect) {
   switch (expect) {
     case Claim::Expect::drop:
       return "drop";

@@ -14,7 +14,7 @@ namespace nnq::cli {
 /// quick: what this project measures, minutes a claim. full: the paper's own setting, for people with the machine and
 /// the data.
 enum class Scale { quick, full };
-std::string to_string(Scale scale);
+std::string name_of(Scale scale);
 
 /// One [[claim]]. It holds when the measured number, averaged over the seeds, is within the limits.
 struct Claim {
@@ -44,7 +44,7 @@ struct Claim {
 bool is_model(const std::filesystem::path& file);
 
 /// The word that an experiment says: "drop", "value", "perplexity", "gain".
-std::string to_string(Claim::Expect expect);
+std::string name_of(Claim::Expect expect);
 
 struct Experiment {
   std::string paper;  // id as in `nnq methods`

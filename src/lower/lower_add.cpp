@@ -6,9 +6,6 @@
 namespace nnq::lower_room {
 namespace {
 
-/// The graph adds in float32: exact below this.
-constexpr std::int64_t exact_limit = std::int64_t{1} << 24;
-
 /// Integers that a step without weights can take: as they are, of a known range.
 bool whole(const Lowering& l, const Integers* x) {
   return x != nullptr && x->plain() && !x->flattened && l.range(x->value).has_value();

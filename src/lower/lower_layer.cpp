@@ -9,11 +9,6 @@
 namespace nnq::lower_room {
 namespace {
 
-/// Simulation computes sums in float32: exact below this.
-constexpr std::int64_t exact_limit = std::int64_t{1} << 24;
-
-bool is_dense(const Node& node) { return node.is("Gemm") || node.is("MatMul"); }
-
 bool plain_gemm(const Node& node) {
   return node.get_int("transA", 0) == 0 && node.get_float("alpha", 1) == 1 &&
          (node.inputs.size() < 3 || node.inputs[2].empty());

@@ -9,8 +9,6 @@
 namespace nnq::lower_room {
 namespace {
 
-bool is_dense(const Node& node) { return node.is("Gemm") || node.is("MatMul"); }
-
 /// Why the weight has no planes, or nullptr and `weights`.
 const char* read_weights(const Lowering& l, const Node& node, PlaneWeights& weights) {
   const auto packed = l.unpacked.find(node.inputs[1]);

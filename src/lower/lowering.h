@@ -12,6 +12,11 @@
 
 namespace nnq::lower_room {
 
+/// The graph and training compute sums and adds in float32: exact below this.
+constexpr std::int64_t exact_limit = std::int64_t{1} << 24;
+
+inline bool is_dense(const Node& node) { return node.is("Gemm") || node.is("MatMul"); }
+
 /// A graph value that is an affine image of integer program values: x = round(round(v * a) + b), per tensor or per
 /// channel; or, for codes with levels of their own, x = levels[v].
 struct Integers {

@@ -5,32 +5,10 @@
 
 #include "nnq/report.h"
 #include "nnq/version.h"
+#include "report/escaped.h"
 
 namespace nnq {
 namespace {
-
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '&':
-        out += "&amp;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
 
 const char* color(std::size_t i) {
   static constexpr const char* colors[] = {"#2563eb", "#d97706", "#059669", "#dc2626",

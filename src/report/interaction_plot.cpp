@@ -9,17 +9,12 @@
 #include <nlohmann/json.hpp>
 
 #include "nnq/error.h"
+#include "report/escaped.h"
 
 namespace nnq {
 namespace {
 
 constexpr double kWidth = 640, kLeft = 90, kRight = 620, kTop = 44, kPanel = 150, kSpan = 90;
-
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) out += c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '&' ? "&amp;" : std::string(1, c);
-  return out;
-}
 
 std::string panel(const std::string& layer, const std::vector<PlotEdge>& edges, double top) {
   int last = 0;

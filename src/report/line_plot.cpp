@@ -6,27 +6,12 @@
 #include <cmath>
 
 #include "nnq/error.h"
+#include "report/escaped.h"
 
 namespace nnq {
 namespace {
 
 constexpr double kWidth = 640, kHeight = 400, kLeft = 70, kRight = 620, kTop = 44, kBottom = 340;
-
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '<') {
-      out += "&lt;";
-    } else if (c == '>') {
-      out += "&gt;";
-    } else if (c == '&') {
-      out += "&amp;";
-    } else {
-      out += c;
-    }
-  }
-  return out;
-}
 
 /// Colours that people with any colour vision tell apart (Okabe, Ito 2008).
 const char* color(std::size_t i) {

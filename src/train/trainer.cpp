@@ -66,9 +66,9 @@ void check_same_run(const std::map<std::string, std::string>& run, const Checkpo
 }
 
 /// train_graph's own state around a Training.
-class Run {
+class TrainingRun {
  public:
-  Run(const Graph& graph, const Task& task, const TrainOptions& options, std::filesystem::path folder, bool resume)
+  TrainingRun(const Graph& graph, const Task& task, const TrainOptions& options, std::filesystem::path folder, bool resume)
       : task_(task),
         options_(options),
         folder_(std::move(folder)),
@@ -195,7 +195,7 @@ TrainResult train_graph(const Graph& graph, const Task& task, const TrainOptions
                         const std::filesystem::path& checkpoint_folder, bool resume,
                         const std::function<void(const EpochReport&)>& on_epoch) {
   const InterruptGuard guard;
-  return Run(graph, task, options, checkpoint_folder, resume).loop(on_epoch);
+  return TrainingRun(graph, task, options, checkpoint_folder, resume).loop(on_epoch);
 }
 
 TrainResult train_graph(const Graph& graph, const Samples& samples, const Samples* validation,

@@ -21,8 +21,8 @@ ordered_json to_json(const Claim& claim) {
           {"published", claim.published},
           {"setting", claim.setting},
           {"recipe", claim.recipe.string()},
-          {"scale", to_string(claim.scale)},
-          {"expect", to_string(claim.expect)},
+          {"scale", name_of(claim.scale)},
+          {"expect", name_of(claim.expect)},
           {"better_than", claim.better_than.empty() ? ordered_json(nullptr) : ordered_json(claim.better_than.string())},
           {"attack", claim.attack ? ordered_json(claim.attack->attacks.front()) : ordered_json(nullptr)},
           {"epsilon", claim.attack ? ordered_json(claim.attack->epsilons.front()) : ordered_json(nullptr)},
@@ -104,7 +104,7 @@ class Reproduce final : public Verb {
       ordered_json claims = ordered_json::array();
       for (const Claim& claim : experiment.claims) {
         claims.push_back(to_json(claim));
-        table.row({experiment.paper, to_string(claim.scale), claim.claim, claim.expected()});
+        table.row({experiment.paper, name_of(claim.scale), claim.claim, claim.expected()});
       }
       document["experiments"].push_back({{"paper", experiment.paper}, {"title", experiment.title}, {"claims", claims}});
     }
@@ -127,7 +127,7 @@ class Reproduce final : public Verb {
                    {"expected"},
                    {"holds"}});
       for (const Claim& claim : experiment.claims) {
-        if (to_string(claim.scale) != scale_) continue;
+        if (name_of(claim.scale) != scale_) continue;
         ClaimResult result;
         interrupted_ = !reproduce_claim(options_, experiment.paper, claim, result);
         if (interrupted_) break;
@@ -179,7 +179,7 @@ class Reproduce final : public Verb {
     fmt::print("{}: {}\n\n{}\n", experiment.paper, experiment.title, table.text());
     fmt::print("ours:\n");
     for (const Claim& claim : experiment.claims)
-      if (to_string(claim.scale) == scale_) fmt::print("  {}: {}\n", claim.claim, claim.setting);
+      if (name_of(claim.scale) == scale_) fmt::print("  {}: {}\n", claim.claim, claim.setting);
     fmt::print("next: nnq report {}/*\n", (options_.runs / experiment.paper).string());
   }
 

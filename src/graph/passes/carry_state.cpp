@@ -6,12 +6,13 @@
 #include "nnq/recurrent.h"
 
 namespace nnq {
-namespace {
 
 bool is_recurrent(const Node& node) {
   const bool gated = node.op == "LSTM" || node.op == "GRU";
   return node.domain.empty() ? gated || node.op == "RNN" : node.domain == kNnqDomain && gated;
 }
+
+namespace {
 
 /// The batch dimension of what the network reads: [T, N].
 Dim batch_of(const Graph& graph) {

@@ -7,11 +7,6 @@ namespace {
 
 constexpr const char* kStem = "recurrent_dropout";
 
-bool is_recurrent(const Node& node) {
-  const bool gated = node.op == "LSTM" || node.op == "GRU";
-  return node.domain.empty() ? gated || node.op == "RNN" : node.domain == kNnqDomain && gated;
-}
-
 /// Whether `value` comes out of a recurrent layer, perhaps in another shape.
 bool leaves_recurrent(const Graph& graph, const std::string& value) {
   static const std::set<std::string> shapes{"Squeeze", "Unsqueeze", "Reshape", "Transpose", "Identity", "Dropout"};
