@@ -1,11 +1,9 @@
 // Matrix-vector products with packed weights beside what they can be compared with, interleaved in one run: reading the
 // same bytes (the ceiling of the memory they lie in), OpenBLAS's sgemv where the library is there, nnq's float layer.
 //   taskset -c 1 build/release/bin/bench_matvec [rounds]
-#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <functional>
 #include <string>
@@ -16,10 +14,12 @@
 #include "kernels/gemm/gemm.h"
 #include "kernels/matvec/matvec.h"
 #include "kernels/planes/planes.h"
+#include "timing.h"
 
 namespace {
 
 using nnq::AlignedBytes;
+using namespace nnq::bench;
 
 /// One contestant: its best time over all rounds.
 struct Entry {
@@ -28,19 +28,6 @@ struct Entry {
   double bytes;  // of weights
   double best = 1e30;
 };
-
-double microseconds(const std::function<void()>& call) {
-  using Clock = std::chrono::steady_clock;
-  int calls = 0;
-  double passed = 0;
-  const auto begin = Clock::now();
-  do {
-    call();
-    ++calls;
-    passed = std::chrono::duration<double, std::micro>(Clock::now() - begin).count();
-  } while (passed < 2000);
-  return passed / calls;
-}
 
 /// Sum of all bytes' words: as fast as memory gives them.
 __attribute__((target_clones("avx2", "default"), optimize("O3"))) std::uint64_t read_all(const std::uint8_t* data,
@@ -55,17 +42,6 @@ __attribute__((target_clones("avx2", "default"), optimize("O3"))) std::uint64_t 
 }
 
 volatile std::uint64_t sink;
-
-using Sgemv = void (*)(int order, int trans, int m, int n, float alpha, const float* a, int lda, const float* x,
-                       int incx, float beta, float* y, int incy);
-
-Sgemv find_sgemv() {
-  void* library = dlopen("libopenblas.so.0", RTLD_NOW);
-  if (library == nullptr) return nullptr;
-  if (void* threads = dlsym(library, "openblas_set_num_threads"); threads != nullptr)
-    reinterpret_cast<void (*)(int)>(threads)(1);
-  return reinterpret_cast<Sgemv>(dlsym(library, "cblas_sgemv"));
-}
 
 /// Everything of one shape.
 class Shape {

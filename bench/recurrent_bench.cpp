@@ -1,11 +1,9 @@
 // One time step of an LSTM on multi-bit vectors, through a session, batch 1: beside OpenBLAS's sgemv on the same
 // matrices in float (without gates), and the on-line quantization of the state alone. Interleaved rounds in one run.
 //   taskset -c 1 build/release/bin/bench_recurrent [rounds]
-#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <functional>
 #include <vector>
@@ -15,34 +13,12 @@
 #include "nnq/program.h"
 #include "nnq/runtime.h"
 #include "pack/multibit.h"
+#include "timing.h"
 
 namespace {
 
 using namespace nnq;
-
-double microseconds(const std::function<void()>& call) {
-  using Clock = std::chrono::steady_clock;
-  int calls = 0;
-  double passed = 0;
-  const auto begin = Clock::now();
-  do {
-    call();
-    ++calls;
-    passed = std::chrono::duration<double, std::micro>(Clock::now() - begin).count();
-  } while (passed < 2000);
-  return passed / calls;
-}
-
-using Sgemv = void (*)(int order, int trans, int m, int n, float alpha, const float* a, int lda, const float* x,
-                       int incx, float beta, float* y, int incy);
-
-Sgemv find_sgemv() {
-  void* library = dlopen("libopenblas.so.0", RTLD_NOW);
-  if (library == nullptr) return nullptr;
-  if (void* threads = dlsym(library, "openblas_set_num_threads"); threads != nullptr)
-    reinterpret_cast<void (*)(int)>(threads)(1);
-  return reinterpret_cast<Sgemv>(dlsym(library, "cblas_sgemv"));
-}
+using namespace nnq::bench;
 
 struct Form {
   int layers;

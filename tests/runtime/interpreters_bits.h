@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,9 +16,10 @@
 namespace nnq::test {
 
 /// Every output of `program` is the interpreter's to the bit: on every instruction set that this CPU has, with one
-/// and three threads, in a session's first run and its second.
-inline void expect_interpreters_bits(const Program& program, const std::vector<Tensor>& inputs,
-                                     const std::string& what) {
+/// and three threads, in a session's first run and its second. `kernels`: those that the second step (a layer behind a
+/// quantizer) took.
+inline void expect_interpreters_bits(const Program& program, const std::vector<Tensor>& inputs, const std::string& what,
+                                     std::set<std::string>* kernels = nullptr) {
   std::vector<Tensor> expected;
   const Status interpreted = interpret_program(program, inputs, expected);
   ASSERT_TRUE(interpreted.ok()) << interpreted.message();
@@ -33,8 +35,10 @@ inline void expect_interpreters_bits(const Program& program, const std::vector<T
       for (int run = 0; run < 2; ++run) {
         const Status ran = session->run(inputs, outputs);
         ASSERT_TRUE(ran.ok()) << ran.message();
+        const std::string kernel = session->steps().size() > 1 ? session->steps()[1].kernel : "";  // planned by now
+        if (kernels != nullptr) kernels->insert(kernel);
         for (std::size_t i = 0; i < outputs.size(); ++i)
-          ASSERT_EQ(outputs[i], expected[i]) << what << ", " << name_of(isa) << ", output " << i;
+          ASSERT_EQ(outputs[i], expected[i]) << what << ", " << name_of(isa) << ", " << kernel << ", output " << i;
       }
     }
   }

@@ -2,25 +2,15 @@
 // value, groups, depthwise, odd channels; the runtime's sums are the interpreter's on every instruction set.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <set>
 #include <string>
 
-#include "core/random.h"
-#include "kernels/cpu.h"
-#include "nnq/runtime.h"
+#include "runtime/interpreters_bits.h"
+#include "runtime/precision.h"
 #include "runtime/tiny_programs.h"
 
 namespace nnq::test {
 namespace {
-
-struct Precision {
-  const char* name;
-  int weight_bits;
-  std::int32_t offset;
-  std::vector<std::int32_t> scales;
-  CodeType code;
-};
 
 std::vector<Precision> precisions() {
   const CodeType sign{.sign = true, .min = -1, .max = 1, .bits = 1}, two{.min = 0, .max = 3, .bits = 2},
@@ -109,10 +99,7 @@ std::string geometry(const Step& s, const Shape& in) {
   return text;
 }
 
-class LayerGeometry : public ::testing::TestWithParam<Precision> {
- protected:
-  ~LayerGeometry() override { unsetenv("NNQ_ISA"); }
-};
+class LayerGeometry : public ::testing::TestWithParam<Precision> {};
 
 TEST_P(LayerGeometry, SumsAreTheInterpreters) {
   const Precision& p = GetParam();
@@ -123,29 +110,8 @@ TEST_P(LayerGeometry, SumsAreTheInterpreters) {
     const Program program = convolution(p, random, shape);
     const Status checked = check_program(program);
     ASSERT_TRUE(checked.ok()) << checked.message();
-    Tensor x(DType::f32, shape);
-    for (float& v : x.mutable_values<float>())
-      v = p.code.sign ? (random.below(2) == 0 ? -1.0F : 1.0F)
-                      : static_cast<float>(p.code.min + static_cast<std::int32_t>(random.below(
-                                                            static_cast<std::uint64_t>(p.code.max - p.code.min + 1))));
-    std::vector<Tensor> expected;
-    ASSERT_TRUE(interpret_program(program, std::vector{x}, expected).ok());
-    std::shared_ptr<const Model> model;
-    ASSERT_TRUE(Model::from_program(program, model).ok());
-    for (const Isa isa : every_isa) {
-      if (isa > hardware_isa()) continue;
-      setenv("NNQ_ISA", name_of(isa), 1);
-      for (const int threads : {1, 3}) {
-        std::unique_ptr<Session> session;
-        ASSERT_TRUE(Session::create(model, {.threads = threads}, session).ok());
-        std::vector<Tensor> outputs;
-        const Status ran = session->run(std::vector{x}, outputs);
-        ASSERT_TRUE(ran.ok()) << ran.message();
-        kernels.insert(session->steps()[1].kernel);
-        ASSERT_EQ(outputs[0], expected[0])
-            << name_of(isa) << " " << session->steps()[1].kernel << " " << geometry(program.steps[1], shape);
-      }
-    }
+    expect_interpreters_bits(program, {random_codes(p, shape, random)}, geometry(program.steps[1], shape), &kernels);
+    if (HasFatalFailure()) return;
   }
   for (const std::string& kernel : kernels) std::cout << p.name << " ran " << kernel << "\n";
   EXPECT_GE(kernels.size(), 2u) << "depthwise and another";

@@ -2,27 +2,17 @@
 // instruction set, and weights of up to four bits take no more memory than their bits (and padding to whole blocks).
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <set>
 #include <string>
 
-#include "core/random.h"
-#include "kernels/cpu.h"
-#include "nnq/runtime.h"
+#include "runtime/interpreters_bits.h"
+#include "runtime/precision.h"
 #include "runtime/tiny_programs.h"
 
 namespace nnq::test {
 namespace {
 
-struct MatvecPrecision {
-  const char* name;
-  int weight_bits;
-  std::int32_t offset;
-  std::vector<std::int32_t> scales;
-  CodeType code;
-};
-
-std::vector<MatvecPrecision> matvec_precisions() {
+std::vector<Precision> matvec_precisions() {
   const CodeType sign{.sign = true, .min = -1, .max = 1, .bits = 1}, eight{.min = 0, .max = 255, .bits = 8},
       signed_eight{.min = -128, .max = 127, .bits = 8}, signed_four{.min = -8, .max = 7, .bits = 4};
   return {{"W1A1", 1, -1, {2}, sign},
@@ -43,7 +33,7 @@ std::vector<MatvecPrecision> matvec_precisions() {
 }
 
 /// quantize -> dense -> dequantize of `rows` rows, an image where the shape has rank 4.
-Program dense(const MatvecPrecision& p, Random& random, const Shape& input, std::int64_t out) {
+Program dense(const Precision& p, Random& random, const Shape& input, std::int64_t out) {
   std::int64_t in = 1;
   for (std::size_t d = 1; d < input.size(); ++d) in *= input[d];
   Program program;
@@ -71,23 +61,10 @@ Program dense(const MatvecPrecision& p, Random& random, const Shape& input, std:
   return program;
 }
 
-class MatvecLayer : public ::testing::TestWithParam<MatvecPrecision> {
- protected:
-  ~MatvecLayer() override { unsetenv("NNQ_ISA"); }
-};
-
-Tensor random_codes(const MatvecPrecision& p, const Shape& shape, Random& random) {
-  Tensor x(DType::f32, shape);
-  for (float& v : x.mutable_values<float>()) {
-    const auto span = static_cast<std::uint64_t>(p.code.max - p.code.min + 1);
-    v = p.code.sign ? (random.below(2) == 0 ? -1.0F : 1.0F)
-                    : static_cast<float>(p.code.min + static_cast<std::int32_t>(random.below(span)));
-  }
-  return x;
-}
+class MatvecLayer : public ::testing::TestWithParam<Precision> {};
 
 TEST_P(MatvecLayer, SumsAreTheInterpreters) {
-  const MatvecPrecision& p = GetParam();
+  const Precision& p = GetParam();
   Random random(12, p.name);
   std::set<std::string> kernels;
   const auto below = [&](std::uint64_t n) { return static_cast<std::int64_t>(random.below(n)); };
@@ -96,24 +73,8 @@ TEST_P(MatvecLayer, SumsAreTheInterpreters) {
     if (round % 4 == 0) shape = {1 + below(9), 1 + below(40), 1 + below(3), 1 + below(3)};
     const Program program = dense(p, random, shape, 1 + below(70));
     ASSERT_TRUE(check_program(program).ok());
-    const Tensor x = random_codes(p, shape, random);
-    std::vector<Tensor> expected;
-    ASSERT_TRUE(interpret_program(program, std::vector{x}, expected).ok());
-    std::shared_ptr<const Model> model;
-    ASSERT_TRUE(Model::from_program(program, model).ok());
-    for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
-      if (isa > hardware_isa()) continue;
-      setenv("NNQ_ISA", name_of(isa), 1);
-      for (const int threads : {1, 3}) {
-        std::unique_ptr<Session> session;
-        ASSERT_TRUE(Session::create(model, {.threads = threads}, session).ok());
-        std::vector<Tensor> outputs;
-        ASSERT_TRUE(session->run(std::vector{x}, outputs).ok());
-        kernels.insert(session->steps()[1].kernel);
-        ASSERT_EQ(outputs[0], expected[0])
-            << name_of(isa) << " " << session->steps()[1].kernel << " " << to_string(shape);
-      }
-    }
+    expect_interpreters_bits(program, {random_codes(p, shape, random)}, to_string(shape), &kernels);
+    if (HasFatalFailure()) return;
   }
   for (const std::string& kernel : kernels) std::cout << p.name << " ran " << kernel << "\n";
   EXPECT_GE(kernels.size(), 2U);
@@ -121,7 +82,7 @@ TEST_P(MatvecLayer, SumsAreTheInterpreters) {
 
 TEST(MatvecLayerBytes, AreTheBitsOfTheWeights) {
   Random random(3);
-  for (const MatvecPrecision& p : matvec_precisions()) {
+  for (const Precision& p : matvec_precisions()) {
     if (p.weight_bits > 4 || p.code.max < 200) continue;
     const Program program = dense(p, random, {1, 1024}, 512);
     std::shared_ptr<const Model> model;
