@@ -69,6 +69,11 @@ class Report final : public Verb {
       row.measured = measurer.packed(row.run, data);
       if (!row.run.float_model.empty()) row.float_measured = measurer.reference(row.run.float_model.string(), data);
     }
+    const std::map<std::string, double> times = measurer.milliseconds();
+    for (Row& row : rows) {
+      if (row.measured.done) row.measured.milliseconds = times.at(row.run.packed.string());
+      if (row.float_measured.done) row.float_measured.milliseconds = times.at(row.run.float_model.string());
+    }
     const std::vector<Row> table = with_references(rows);
     document["file"] = output_;
     document["runs"] = ordered_json::array();
@@ -191,7 +196,7 @@ class Report final : public Verb {
     if (measured == rows.end()) return;
     fmt::print(
         "\naccuracy    on all {} test images, by the packed file in nnq's own runtime; drop in points\n"
-        "ms, faster  median of one image, {}; against the float model in the same runtime\n"
+        "ms, faster  median of one image, models in turns, {}; against the float model in the same runtime\n"
         "agreement   predictions equal to those that training simulated\n",
         grouped(measured->measured.count), measured->measured.threads_text);
   }
