@@ -27,11 +27,18 @@ std::string run_name(const CompressRequest& request) {
   return fmt::format("{}_w{}a{}", stem, request.weights, request.activations);
 }
 
+int fewest_bits(const CompressRequest& request) { return std::min(request.weights, request.activations); }
+
+/// Two or three bits: rounding alone loses too much, training has to find other weights.
+bool trains_weights(const CompressRequest& request) { return fewest_bits(request) == 2 || fewest_bits(request) == 3; }
+
 Stage quantize_stage(const CompressRequest& request) {
   Stage stage = default_stage(StageKind::quantize);
-  // Sign activations need the batch normalisation behind the layer to keep their mean: it is not folded away.
-  stage.fold_batch_norm = request.activations > 1 && request.method == "uniform";
-  stage.placement.quantize_adds = request.activations > 1;
+  // Sign activations need the batch normalisation behind the layer to keep their mean, and training learns faster with
+  // it: it is folded away only where rounding is nearly all that happens.
+  stage.fold_batch_norm = fewest_bits(request) >= 4 && request.method == "uniform";
+  // Residual paths of few bits lose what the layers keep.
+  stage.placement.quantize_adds = request.activations >= 4;
   const bool sign = request.activations == 1 && request.method == "uniform";
   LayerRule all{
       "*", {request.method, request.weights, {}}, {sign ? "bnn" : request.method, request.activations, {}}, {}};
@@ -48,14 +55,31 @@ Stage quantize_stage(const CompressRequest& request) {
   return stage;
 }
 
-Stage fine_tuning(const CompressRequest& request, std::int64_t epochs) {
+bool has_batch_norm(const Graph& graph) {
+  return std::any_of(graph.nodes.begin(), graph.nodes.end(),
+                     [](const Node& node) { return node.is("BatchNormalization"); });
+}
+
+Stage fine_tuning(const CompressRequest& request, const Graph& graph, std::int64_t epochs) {
   Stage stage = default_stage(StageKind::train);
   stage.if_drop_above = 0.8 * request.max_drop;  // the test set may be a little less kind than the held-out images
   stage.train.epochs = epochs;
-  const int bits = std::min(request.weights, request.activations);
+  const int bits = fewest_bits(request);
   stage.train.optimizer.kind = "adam";
   stage.train.optimizer.learning_rate = bits >= 4 ? 2e-4 : bits >= 2 ? 1e-3 : 2e-3;
+  if (trains_weights(request) && has_batch_norm(graph)) {  // without it steps of one size diverge
+    stage.train.batch = 64;
+    stage.train.optimizer.kind = "sgd";
+    stage.train.optimizer.learning_rate = 0.005;
+    stage.train.optimizer.nesterov = true;
+    stage.train.optimizer.weight_decay = 1e-4;
+  }
   stage.train.schedule.kind = "cosine";
+  // What few epochs lack in time the float network's own scores give: on CIFAR-10's ResNet-20 at two bits one epoch
+  // with them ends where four without did.
+  stage.teacher = "float";
+  stage.train.distillation.weight = 0.9;
+  stage.train.distillation.temperature = 4;
   return stage;
 }
 
@@ -79,13 +103,13 @@ Recipe recipe_of(const CompressRequest& request) {
   recipe.max_drop = request.max_drop;
   recipe.stages.push_back(quantize_stage(request));
   std::vector<LayerRule>& rules = recipe.stages.back().placement.rules;
-  for (LayerRule& rule : rules_of_wide_layers(import_onnx(request.model), rules)) rules.push_back(std::move(rule));
+  const Graph graph = import_onnx(request.model);
+  for (LayerRule& rule : rules_of_wide_layers(graph, rules)) rules.push_back(std::move(rule));
   recipe.stages.push_back(default_stage(StageKind::calibrate));
   if (request.activations > 1 && request.method == "uniform")
     recipe.stages.push_back(default_stage(StageKind::correct_biases));
-  const std::int64_t epochs =
-      request.epochs >= 0 ? request.epochs : default_epochs(std::min(request.weights, request.activations));
-  if (epochs > 0) recipe.stages.push_back(fine_tuning(request, epochs));
+  const std::int64_t epochs = request.epochs >= 0 ? request.epochs : default_epochs(fewest_bits(request));
+  if (epochs > 0) recipe.stages.push_back(fine_tuning(request, graph, epochs));
   return recipe;
 }
 
