@@ -41,16 +41,17 @@ using ThresholdKernel = void (*)(const ThresholdCall& call) noexcept;
 
 /// affine and requantize.
 struct RealCall {
-  enum class Residual { none, bytes, sums, bits };
+  enum class Residual { none, bytes, sums, bits, floats };
   enum class Output { floats, codes, signs, bits };
   const std::int32_t* sums;  // [count][stride]
   std::int64_t stride, count, channels;
   const float *a, *b;  // [channels]
   Residual residual = Residual::none;
-  const void* residual_data = nullptr;  // [count][channels], bits [count][words]
-  std::int32_t residual_min = 0;        // bytes: code of byte 0
-  const float *residual_a = nullptr, *residual_b = nullptr;
+  const void* residual_data = nullptr;                       // [count][channels], bits [count][words]
+  std::int32_t residual_min = 0;                             // bytes: code of byte 0
+  const float *residual_a = nullptr, *residual_b = nullptr;  // not of floats, which are added as they are
   bool relu = false;
+  bool float_relu = false;  // to floats: relu as the operator on floats has it, NaN and -0 stay
   Output output = Output::codes;
   float scale = 1;  // codes
   std::int32_t min = 0, max = 255, base = 0;
