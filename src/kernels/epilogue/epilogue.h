@@ -60,12 +60,22 @@ struct RealCall {
 };
 using RealKernel = void (*)(const RealCall& call) noexcept;
 
+/// sums[i] = a[i] + b[i] + offset: codes, of one value or of two that are added, as sums.
+struct WidenCall {
+  const std::uint8_t *a, *b;  // b: or null
+  std::int64_t count;
+  std::int32_t offset;
+  std::int32_t* sums;
+};
+using WidenKernel = void (*)(const WidenCall& call) noexcept;
+
 struct EpilogueKernels {
   Isa isa;
   const char* name;
   ThresholdKernel codes;  // to bytes
   ThresholdKernel bits;   // one level, to sign bits
   RealKernel real;
+  WidenKernel widen;
 };
 
 /// The table, fastest first; the last row runs everywhere and is the reference.
@@ -76,17 +86,18 @@ namespace portable {
 void threshold_codes(const ThresholdCall& call) noexcept;
 void threshold_bits(const ThresholdCall& call) noexcept;
 void real_epilogue(const RealCall& call) noexcept;
+void widen(const WidenCall& call) noexcept;
 }  // namespace portable
 #if defined(__x86_64__)
 namespace avx2 {
 void threshold_codes(const ThresholdCall& call) noexcept;
 void threshold_bits(const ThresholdCall& call) noexcept;
 void real_epilogue(const RealCall& call) noexcept;
+void widen(const WidenCall& call) noexcept;
 }  // namespace avx2
 namespace avx512 {
 void threshold_codes(const ThresholdCall& call) noexcept;
 void threshold_bits(const ThresholdCall& call) noexcept;
-void real_epilogue(const RealCall& call) noexcept;
 }  // namespace avx512
 #endif
 #if defined(__aarch64__)

@@ -245,5 +245,22 @@ TEST(Epilogue, FloatChainsToEveryOutput) {
   }
 }
 
+TEST(Epilogue, CodesAsSums) {
+  for (const EpilogueKernels& kernels : rows_of(epilogue_table)) {
+    Random random(4);
+    for (const std::int64_t count : {1, 7, 8, 9, 16, 31, 40, 100}) {
+      for (const bool two : {false, true}) {
+        Guarded<std::uint8_t> a(sz(count)), b(sz(count));
+        Guarded<std::int32_t> sums(sz(count));
+        for (std::int64_t i = 0; i < count; ++i)
+          a[i] = static_cast<std::uint8_t>(random.next()), b[i] = static_cast<std::uint8_t>(random.next());
+        kernels.widen({a.data(), two ? b.data() : nullptr, count, -200, sums.data()});
+        for (std::int64_t i = 0; i < count; ++i)
+          ASSERT_EQ(sums[i], a[i] + (two ? b[i] : 0) - 200) << kernels.name << " at " << i << " of " << count;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace nnq::test

@@ -8,38 +8,45 @@
 namespace nnq::avx2 {
 namespace {
 
-/// What does not change in a call. A quotient is an integer's neighbour or lies between two: only near the middle of
-/// them can multiplying by 1 / scale, which is off by less than 2^-22 of it, round to another code than dividing.
-/// There, and where 1 / scale is no number to trust, the quotient itself is taken: a division costs six of these.
-struct Constants {
-  explicit Constants(const RoundCall& call)
-      : scale(_mm256_set1_ps(call.scale)),
-        inverse(_mm256_set1_ps(1.0F / call.scale)),
-        low(_mm256_set1_ps(static_cast<float>(call.min))),
-        high(_mm256_set1_ps(static_cast<float>(call.max))),
-        base(_mm256_set1_epi32(call.base)),
-        // With no number to trust every quotient counts as near a middle.
-        safe(_mm256_set1_ps(call.scale > 1e-30F && call.scale < 1e30F ? 0.499F : -1.0F)) {}
-  __m256 scale, inverse, low, high;
-  __m256i base;
-  __m256 safe;
+/// A quotient is an integer's neighbour or lies between two: only near the middle of them can multiplying by 1 / scale,
+/// which is off by less than 2^-22 of it, round to another code than dividing. There, and where 1 / scale is no number
+/// to trust, the quotient itself is taken: a division costs six of these operations.
+class Quotient {
+ public:
+  Quotient(float scale, std::int32_t min, std::int32_t max)
+      : scale_(_mm256_set1_ps(scale)),
+        inverse_(_mm256_set1_ps(1.0F / scale)),
+        low_(_mm256_set1_ps(static_cast<float>(min))),
+        high_(_mm256_set1_ps(static_cast<float>(max))),
+        // Without trust every quotient counts as near a middle.
+        safe_(_mm256_set1_ps(scale > 1e-30F && scale < 1e30F ? 0.499F : -1.0F)) {}
+
+  __m256i rounded(__m256 x) const {
+    const __m256 q = clamped(_mm256_mul_ps(x, inverse_));
+    const __m256i code = _mm256_cvtps_epi32(q);  // to nearest, ties to even
+    const __m256 off = _mm256_andnot_ps(_mm256_set1_ps(-0.0F), _mm256_sub_ps(q, _mm256_cvtepi32_ps(code)));
+    if (__builtin_expect(_mm256_movemask_ps(_mm256_cmp_ps(off, safe_, _CMP_GE_OQ)) == 0, 1)) return code;
+    return _mm256_cvtps_epi32(clamped(_mm256_div_ps(x, scale_)));
+  }
+
+ private:
+  /// max and min give their second operand where the first is NaN: it becomes the lowest code.
+  __m256 clamped(__m256 q) const { return _mm256_min_ps(_mm256_max_ps(q, low_), high_); }
+
+  __m256 scale_, inverse_, low_, high_, safe_;
 };
 
-inline __m256 clamped(__m256 q, const Constants& k) {
-  // max and min give their second operand where the first is NaN.
-  return _mm256_min_ps(_mm256_max_ps(q, k.low), k.high);
-}
+/// What does not change in a call.
+struct Constants {
+  explicit Constants(const RoundCall& call)
+      : quotient(call.scale, call.min, call.max), base(_mm256_set1_epi32(call.base)) {}
+  Quotient quotient;
+  __m256i base;
+};
 
 /// Codes of 8 floats, less the base, in 32-bit lanes.
 inline __m256i eight(const float* x, const Constants& k) {
-  const __m256 v = _mm256_loadu_ps(x);
-  __m256 q = clamped(_mm256_mul_ps(v, k.inverse), k);
-  __m256i code = _mm256_cvtps_epi32(q);  // to nearest, ties to even
-  const __m256 off = _mm256_andnot_ps(_mm256_set1_ps(-0.0F), _mm256_sub_ps(q, _mm256_cvtepi32_ps(code)));
-  // A NaN has become the lowest code, on both ways.
-  if (__builtin_expect(_mm256_movemask_ps(_mm256_cmp_ps(off, k.safe, _CMP_GE_OQ)) != 0, 0))
-    code = _mm256_cvtps_epi32(clamped(_mm256_div_ps(v, k.scale), k));
-  return _mm256_sub_epi32(code, k.base);
+  return _mm256_sub_epi32(k.quotient.rounded(_mm256_loadu_ps(x)), k.base);
 }
 
 }  // namespace

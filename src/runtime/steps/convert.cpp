@@ -18,8 +18,7 @@ class Quantize final : public PreparedStep {
         code_(plan.code(step.outputs[0])),
         scale_(step.scale),
         kernels_(quantize_kernels(plan.isa)) {
-    kernel = std::string(out_.storage == Storage::bits ? "quantize_bits" : "quantize_bytes") +
-             (out_.storage == Storage::bits || code_.sign ? "" : text("_", kernels_.name));
+    kernel = out_.storage == Storage::bits ? "quantize_bits" : "quantize_bytes";
     image_ = out_.shape.size() == 4;
     channels_ = image_ ? out_.shape[3] : out_.channels();
     plane_ = image_ ? out_.shape[1] * out_.shape[2] : 1;

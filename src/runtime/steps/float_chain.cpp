@@ -45,7 +45,7 @@ class Chain final : public PreparedStep {
       kernel += out.storage == Storage::bits ? "_bits" : "_bytes";
       writes.push_back(step->outputs[0]);
     }
-    kernel += text("_", quantize_.name);
+    (kernel += '_') += quantize_.name;
     split(plan.threads);
   }
 
