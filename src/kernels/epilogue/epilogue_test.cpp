@@ -194,7 +194,7 @@ void check_real(const EpilogueKernels& kernels, std::int64_t channels, RealCall:
                        : residual == RealCall::Residual::bytes  ? static_cast<const void*>(bytes.data())
                                                                 : static_cast<const void*>(bits.data());
   call.relu = relu, call.float_relu = output == RealCall::Output::floats && random.below(2) == 0, call.output = output,
-  call.scale = 0.25f, call.min = -7, call.max = 200, call.base = -7;
+  call.scale = random.below(2) == 0 ? 0.25f : 0.3f, call.min = -7, call.max = 200, call.base = -7;
   Guarded<float> floats(sz(count * channels));
   Guarded<std::uint8_t> codes(sz(count * channels));
   Guarded<std::uint32_t> signs(sz(count * words));
@@ -217,7 +217,7 @@ void check_real(const EpilogueKernels& kernels, std::int64_t channels, RealCall:
         ASSERT_TRUE(std::memcmp(&got, &y, 4) == 0 || (std::isnan(got) && std::isnan(y)))
             << what << " " << got << " " << y;
       } else if (output == RealCall::Output::codes) {
-        ASSERT_EQ(codes[at], rounded(y, 0.25f, -7, 200) + 7) << what << " y " << y;
+        ASSERT_EQ(codes[at], rounded(y, call.scale, -7, 200) + 7) << what << " y " << y;
       } else if (output == RealCall::Output::signs) {
         ASSERT_EQ(codes[at], y >= 0 ? 2 : 0) << what << " y " << y;
       } else {
