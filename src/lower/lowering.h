@@ -159,8 +159,8 @@ std::int64_t channels_of(const Lowering& l, const std::string& value);
 /// they work on each element alone.
 Graph quantize_before_concat(Graph graph);
 
-/// A MaxPool between an integer layer and quantizers pools codes or sums instead of floats: exact, as what stands
-/// between is a non-decreasing function of one value.
+/// A MaxPool behind an integer layer pools codes or sums instead of floats: exact, as what stands between is a
+/// non-decreasing function of one value.
 Graph pool_integers(Graph graph);
 
 /// A Quantize or Sign: its codes and scale; false for other nodes.

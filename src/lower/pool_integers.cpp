@@ -1,17 +1,16 @@
-// A pass over the graph: a MaxPool between an integer layer and quantizers pools integers. All that stands between is
-// a non-decreasing function of one value, and the largest of f(x) is f of the largest x, to the bit:
+// A pass over the graph: a MaxPool behind an integer layer pools integers. All that stands between is a non-decreasing
+// function of one value, and the largest of f(x) is f of the largest x, to the bit:
 //
 //   one quantizer      sums -> Affine -> Relu -> MaxPool -> q       becomes  sums -> Affine -> Relu -> q -> MaxPool
 //                      (the layer's epilogue makes the codes, the pool moves bytes)
-//   several of them    sums -> Affine -> Relu -> MaxPool -> q1, q2  becomes  sums -> Affine -> MaxPool -> Relu -> q1,
-//   q2
+//   any other readers  sums -> Affine -> Relu -> MaxPool -> ...     becomes  sums -> Affine -> MaxPool -> Relu -> ...
 //                      (lower_pool then takes the sums themselves; channels with a negative `a` their smallest)
-//   a pool each        sums -> Affine -> q1 -> MaxPool, Affine -> Relu -> q2 -> MaxPool (freezing moved them there)
-//                                                                    becomes  sums -> Affine -> MaxPool -> q1, Relu ->
-//                                                                    q2
-//                      (one pool of the sums, and quantizers of as many values as it leaves)
+//   a pool each        sums -> Affine -> q1 -> MaxPool, Affine -> Relu [-> q2] -> MaxPool (freezing moved them there)
+//                                                         becomes  sums -> Affine -> MaxPool -> q1, Relu [-> q2]
+//                      (one pool of the sums; quantizers, or the floats of a residual path, of what it leaves)
 //
-// Only behind integer layers: a NaN, which wins in a MaxPool and is the lowest code, cannot come from one.
+// Only behind integer layers: a NaN, which wins in a MaxPool and is the lowest code, cannot come from one. Nor can a -0
+// where no offset is -0: of two zeros a MaxPool takes either.
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -37,11 +36,10 @@ class PoolMover {
       if (share(graph_.nodes[n])) return true;
     }
     for (Node& pool : graph_.nodes) {
-      if (!movable(pool)) continue;
-      const std::vector<std::size_t>& readers = index_.consumers.at(pool.outputs[0]);
+      if (!pool.is("MaxPool") || !covers(pool) || !integer_chain(pool.inputs[0])) continue;
       Node* const maker = producer(pool.inputs[0]);
-      if (readers.size() == 1)
-        behind(pool, graph_.nodes[readers[0]]);
+      if (Node* const quantizer = sole_quantizer(pool.outputs[0]); quantizer != nullptr)
+        behind(pool, *quantizer);
       else if (maker != nullptr && maker->is("Relu"))
         in_front(pool, *maker);
       else
@@ -68,51 +66,65 @@ class PoolMover {
     return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
   }
 
-  /// What stands between a shared value and one of its pools, and that pool, by their places in the graph.
+  /// What stands between a shared value and one of its pools, by their places in the graph: the first and the last
+  /// node, and the pool; of a value that is pooled at once all are the pool.
   struct Branch {
-    std::size_t head, quantizer, pool;
+    std::size_t head, last, pool;
+    bool bare() const { return head == pool; }
   };
 
-  /// The branch that starts at a reader of `value`: [Relu ->] quantizer -> MaxPool, each read by the next alone.
+  /// The branch that starts at a reader of `value`: [Relu ->] [quantizer ->] MaxPool, each read by the next alone.
   std::optional<Branch> branch(std::size_t reader, const std::string& value) const {
-    Branch found{reader, reader, 0};
+    Branch found{reader, reader, reader};
     std::string from = value;
-    if (graph_.nodes[reader].is("Relu")) {
-      from = graph_.nodes[reader].outputs[0];
-      if (!sole(from)) return std::nullopt;
-      found.quantizer = index_.consumers.at(from)[0];
-    }
-    const Node& quantizer = graph_.nodes[found.quantizer];
-    if (!non_decreasing(quantizer, from) || !sole(quantizer.outputs[0])) return std::nullopt;
-    found.pool = index_.consumers.at(quantizer.outputs[0])[0];
+    const auto pass = [&] {
+      from = graph_.nodes[found.pool].outputs[0];
+      if (!sole(from)) return false;
+      found.last = found.pool;
+      found.pool = index_.consumers.at(from)[0];
+      return true;
+    };
+    if (graph_.nodes[found.pool].is("Relu") && !pass()) return std::nullopt;
+    if (non_decreasing(graph_.nodes[found.pool], from) && !pass()) return std::nullopt;
     const Node& pool = graph_.nodes[found.pool];
     if (!pool.is("MaxPool") || !covers(pool)) return std::nullopt;
     return found;
+  }
+
+  /// The branches of all readers of `value`, which have pools of one window; none: a reader is something else.
+  std::vector<Branch> branches_of(const std::string& value) const {
+    std::vector<Branch> branches;
+    const auto readers = index_.consumers.find(value);
+    if (readers == index_.consumers.end()) return {};
+    for (const std::size_t reader : readers->second) {
+      const std::optional<Branch> found = branch(reader, value);
+      if (!found || graph_.nodes[found->pool].attributes !=
+                        graph_.nodes[branches.empty() ? found->pool : branches[0].pool].attributes)
+        return {};
+      branches.push_back(*found);
+    }
+    return std::count_if(branches.begin(), branches.end(), [](const Branch& b) { return b.bare(); }) <= 1
+               ? branches
+               : std::vector<Branch>();
   }
 
   /// Several branches of what `maker` makes, with one window: the value is pooled once, in front of all of them.
   bool share(const Node& maker) {
     if (maker.outputs.size() != 1 || graph_.is_output(maker.outputs[0])) return false;
     const std::string value = maker.outputs[0];
-    const auto readers = index_.consumers.find(value);
-    if (readers == index_.consumers.end() || readers->second.size() < 2) return false;
-    std::vector<Branch> branches;
-    for (const std::size_t reader : readers->second) {
-      const std::optional<Branch> found = branch(reader, value);
-      if (!found || graph_.nodes[found->pool].attributes !=
-                        graph_.nodes[branches.empty() ? found->pool : branches[0].pool].attributes)
-        return false;
-      branches.push_back(*found);
-    }
-    if (!integer_chain(value, /*shared=*/true)) return false;
+    const std::vector<Branch> branches = branches_of(value);
+    if (branches.size() < 2 || !integer_chain(value, /*shared=*/true)) return false;
     Node pool = graph_.nodes[branches[0].pool];
     pool.inputs = {value};
     pool.outputs = {graph_.fresh(value + ".pooled")};
+    for (const Branch& each : branches)
+      if (each.bare()) pool.outputs = graph_.nodes[each.pool].outputs;
     std::vector<std::size_t> gone;
     for (const Branch& each : branches) {
-      graph_.nodes[each.head].inputs[0] = pool.outputs[0];
-      graph_.nodes[each.quantizer].outputs = graph_.nodes[each.pool].outputs;
       gone.push_back(each.pool);
+      if (each.bare()) continue;
+      graph_.nodes[each.head].inputs[0] = pool.outputs[0];
+      graph_.nodes[each.last].outputs = graph_.nodes[each.pool].outputs;
     }
     std::sort(gone.rbegin(), gone.rend());
     for (const std::size_t at : gone) graph_.nodes.erase(graph_.nodes.begin() + static_cast<std::ptrdiff_t>(at));
@@ -121,16 +133,14 @@ class PoolMover {
     return true;
   }
 
-  /// Every window covers a pixel, and only quantizers read what is pooled.
-  bool movable(const Node& pool) {
-    if (!pool.is("MaxPool") || !covers(pool) || graph_.is_output(pool.outputs[0])) return false;
-    const auto readers = index_.consumers.find(pool.outputs[0]);
-    return readers != index_.consumers.end() && !readers->second.empty() &&
-           std::all_of(readers->second.begin(), readers->second.end(),
-                       [&](std::size_t reader) { return non_decreasing(graph_.nodes[reader], pool.outputs[0]); }) &&
-           integer_chain(pool.inputs[0]);
+  /// The quantizer that alone reads `value` and whose codes rise with it; nullptr: others do.
+  Node* sole_quantizer(const std::string& value) {
+    if (!sole(value)) return nullptr;
+    Node& reader = graph_.nodes[index_.consumers.at(value)[0]];
+    return non_decreasing(reader, value) ? &reader : nullptr;
   }
 
+  /// Every window covers a pixel.
   static bool covers(const Node& pool) {
     const Ints kernel = pool.get_ints("kernel_shape"), pads = pool.get_ints("pads", Ints(4, 0)),
                dilations = pool.get_ints("dilations", Ints(2, 1));
@@ -163,14 +173,20 @@ class PoolMover {
     };
     step_down([](const Node& node) { return node.is("Relu"); });
     step_down([&](const Node& node) {
-      return node.is("Affine", kNnqDomain) && node.get_int("axis", 1) == 1 && finite(node, 1) && finite(node, 2);
+      return node.is("Affine", kNnqDomain) && node.get_int("axis", 1) == 1 && finite(node, 1) && finite(node, 2) &&
+             no_negative_zero(*constant(node, 2));
     });
     const Node* layer = alone(value) ? producer(value) : nullptr;
     return layer != nullptr && integer_layer(*layer);
   }
+  static bool no_negative_zero(const Tensor& offsets) {
+    const auto values = offsets.values<float>();
+    return std::none_of(values.begin(), values.end(), [](float v) { return v == 0 && std::signbit(v); });
+  }
   /// Read once, and no output.
   bool sole(const std::string& value) const {
-    return !graph_.is_output(value) && index_.consumers.at(value).size() == 1;
+    const auto readers = index_.consumers.find(value);
+    return !graph_.is_output(value) && readers != index_.consumers.end() && readers->second.size() == 1;
   }
 
   bool integer_layer(const Node& node) {

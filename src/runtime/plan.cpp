@@ -7,6 +7,7 @@
 
 #include "core/guard.h"
 #include "runtime/before_quantizers.h"
+#include "runtime/float_chains.h"
 #include "runtime/real_planes_steps.h"
 #include "runtime/shapes.h"
 #include "runtime/vector_steps.h"
@@ -302,9 +303,12 @@ class Planner {
     const std::vector<bool> rounded_once = before_quantizers(program_);
     const PlanContext context{program_,         plan_.slots, gemm_kernels(isa), isa,
                               options_.threads, weights_,    rounded_once,      options_.tuner};
-    for (const Step& step : program_.steps) {
-      if (is_constant(step)) continue;
-      plan_.steps.push_back(make(context, step));
+    const FloatChains chains(program_, plan_.slots);
+    for (std::size_t i = 0; i < program_.steps.size(); ++i) {
+      const Step& step = program_.steps[i];
+      const FloatChain* chain = chains.at(i);
+      if (is_constant(step) || (chain == nullptr && chains.swallows(i))) continue;
+      plan_.steps.push_back(chain != nullptr ? make_float_chain(context, *chain) : make(context, step));
       plan_.sources.push_back(&step);
     }
     return place_all();
@@ -351,11 +355,11 @@ class Planner {
     for (const std::int32_t v : program_.inputs) outside[static_cast<std::size_t>(v)] = true;
     for (const std::int32_t v : program_.outputs) outside[static_cast<std::size_t>(v)] = true;
     for (std::size_t i = 0; i < steps; ++i) {
-      for (const std::int32_t v : plan_.sources[i]->outputs) {
+      for (const std::int32_t v : plan_.writes(i)) {
         if (v < 0 || outside[static_cast<std::size_t>(v)] || slot(v).constant != nullptr) continue;
         pieces[static_cast<std::size_t>(v)] = {aligned(slot(v).bytes), i, i, no_place};
       }
-      for (const std::int32_t v : plan_.sources[i]->inputs) {
+      for (const std::int32_t v : plan_.reads(i)) {
         if (v >= 0) pieces[static_cast<std::size_t>(v)].last = i;
       }
       pieces[values + i] = {aligned(plan_.steps[i]->scratch_bytes), i, i, no_place};

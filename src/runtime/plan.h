@@ -54,6 +54,7 @@ class PreparedStep {
   CeilingKind ceiling = CeilingKind::bandwidth;  // what bounds its operations; bandwidth: only its bytes do
   double ceiling_share = 1;                      // of that ceiling's operations that the kernel's instructions can do
   std::int64_t weight_bytes = 0;                 // weights as packed, read once a run
+  std::vector<std::int32_t> reads, writes;       // values, where they are not those of the program's step
   std::size_t scratch_bytes = 0;                 // wanted; `scratch` is set before the first run
   std::byte* scratch = nullptr;
 };
@@ -118,8 +119,15 @@ struct Plan {
   std::vector<Shape> input_shapes;
   std::vector<Slot> slots;
   std::vector<std::unique_ptr<PreparedStep>> steps;
-  std::vector<const Step*> sources;  // the program's step of each prepared step
-  std::vector<Tensor> constants;     // evaluated ahead; slots point into it
+  std::vector<const Step*> sources;  // the program's step of each prepared step; of several in one, the last
+  /// Values that prepared step i reads and writes.
+  const std::vector<std::int32_t>& reads(std::size_t i) const {
+    return steps[i]->reads.empty() ? sources[i]->inputs : steps[i]->reads;
+  }
+  const std::vector<std::int32_t>& writes(std::size_t i) const {
+    return steps[i]->reads.empty() ? sources[i]->outputs : steps[i]->writes;
+  }
+  std::vector<Tensor> constants;  // evaluated ahead; slots point into it
   std::unique_ptr<std::byte[]> memory;
   std::size_t peak_bytes = 0;
   bool interpreted = false;  // shapes depend on data: the reference interpreter runs it

@@ -212,15 +212,15 @@ std::vector<StepInfo> Session::steps() const {
     info.limit_share = plan.steps[i]->ceiling_share;
     info.weight_bytes = plan.steps[i]->weight_bytes;
     info.step = static_cast<std::int32_t>(&source - model_steps);
-    for (const auto* ends : {&source.inputs, &source.outputs}) {
+    for (const auto* ends : {&plan.reads(i), &plan.writes(i)}) {
       for (const std::int32_t v : *ends) {
         const Slot* slot = v < 0 ? nullptr : &plan.slots[static_cast<std::size_t>(v)];
         if (slot != nullptr && slot->constant == nullptr)
           info.activation_bytes += static_cast<std::int64_t>(slot->bytes);
       }
     }
-    if (!source.inputs.empty() && source.inputs[0] >= 0)
-      info.input_shape = plan.slots[static_cast<std::size_t>(source.inputs[0])].shape;
+    if (const auto& reads = plan.reads(i); !reads.empty() && reads[0] >= 0)
+      info.input_shape = plan.slots[static_cast<std::size_t>(reads[0])].shape;
     list.push_back(std::move(info));
   }
   return list;

@@ -1,4 +1,4 @@
-// Max pools between an integer layer and quantizers pool integers, and stay where that would not be exact.
+// Max pools behind an integer layer pool integers, and stay where that would not be exact.
 #include <gmock/gmock.h>
 
 #include "nnq/zoo.h"
@@ -134,6 +134,52 @@ TEST(PoolIntegers, BranchesWithOtherPoolsKeepThem) {
   EXPECT_THAT(float_steps(program), ::testing::Contains("MaxPool"));
 }
 
+/// Relu -> pool -> a residual path in float, and a sign of the same value with a pool of its own: a binary ResNet-18's
+/// stem.
+struct ResidualStem : Stem {
+  explicit ResidualStem(float offset = 0.25F, bool with_relu = true)
+      : Stem({0.125F, -0.25F, 0, 0.5F, -0.0F, -0.125F, 0.25F}, offset, with_relu) {
+    own("Sign", "sign", {scaled});
+    const std::string signs =
+        b.graph.add("MaxPool", {"sign"},
+                    {{"kernel_shape", Ints{3, 3}}, {"strides", Ints{2, 2}}, {"pads", Ints{1, 1, 1, 1}}}, "sign.pool");
+    reader(signs, 7);
+    b.graph.outputs.push_back(pooled);
+    b.graph.outputs.push_back(b.graph.add("Neg", {pooled}, {}, "neg"));
+  }
+  Program one_pool_of_sums() {
+    const Compared got = compared();
+    EXPECT_THAT(float_steps(got.program), ::testing::Not(::testing::Contains("MaxPool")));
+    const auto pools = steps_of(got.program, StepKind::max_pool);
+    EXPECT_EQ(pools.size(), 1U);
+    EXPECT_EQ(pools.at(0)->min_channels, (std::vector<std::uint8_t>{0, 1, 0, 0, 0, 1, 0}));
+    EXPECT_EQ(got.program.values[static_cast<std::size_t>(pools.at(0)->inputs[0])].kind, ValueKind::accumulator);
+    return got.program;
+  }
+};
+
+TEST(PoolIntegers, AFloatResidualPathAndSignsShareOnePoolOfTheSums) {
+  for (const float offset : {0.25F, -0.25F, 0.0F}) {
+    ResidualStem stem(offset);
+    const Program program = stem.one_pool_of_sums();
+    // Floats and signs are made of what the pool leaves.
+    const std::int32_t pooled_sums = steps_of(program, StepKind::max_pool).at(0)->outputs[0];
+    for (const StepKind kind : {StepKind::dequantize, StepKind::threshold}) {
+      const auto steps = steps_of(program, kind);
+      EXPECT_EQ(std::count_if(steps.begin(), steps.end(), [&](const Step* s) { return s->inputs[0] == pooled_sums; }),
+                1);
+    }
+  }
+  ResidualStem bare(0.25F, /*with_relu=*/false);
+  EXPECT_THAT(float_steps(bare.one_pool_of_sums()), ::testing::ElementsAre("Neg"));
+}
+
+/// Of zeros with different signs a MaxPool may take either; only with an offset of -0 is there a -0 at all.
+TEST(PoolIntegers, ANegativeZeroAsOffsetStays) {
+  ResidualStem stem(-0.0F);
+  EXPECT_THAT(float_steps(stem.compared().program), ::testing::Contains("MaxPool"));
+}
+
 /// All values are far below 0: a border that counted as 0, or as the middle of the codes, would win everywhere.
 TEST(PoolIntegers, TheBorderNeverWins) {
   for (const bool several : {false, true}) {
@@ -166,27 +212,35 @@ TEST(PoolIntegers, StaysWhereOthersReadTheValue) {
   chain.reader(chain.code("q1", chain.pooled, 0.25F, 0, 255), 5);
   chain.b.graph.outputs.push_back(chain.sums);
   expect_float_pool(chain, "the sums are an output");
+}
 
+void expect_pooled_sums(Stem& stem, const char* why) {
+  const Compared got = stem.compared();
+  EXPECT_THAT(float_steps(got.program), ::testing::Not(::testing::Contains("MaxPool"))) << why;
+  const auto pools = steps_of(got.program, StepKind::max_pool);
+  ASSERT_EQ(pools.size(), 1U) << why;
+  EXPECT_EQ(got.program.values[static_cast<std::size_t>(pools[0]->inputs[0])].kind, ValueKind::accumulator) << why;
+}
+
+TEST(PoolIntegers, WhoeverReadsWhatIsPooled) {
   Stem output(rising_and_falling);
   output.reader(output.code("q1", output.pooled, 0.25F, 0, 255), 5);
   output.b.graph.outputs.push_back(output.pooled);
-  expect_float_pool(output, "the pool's output is an output");
+  expect_pooled_sums(output, "the pool's output is an output");
 
   Stem reader(rising_and_falling);
   reader.reader(reader.code("q1", reader.pooled, 0.25F, 0, 255), 5);
   reader.b.graph.outputs.push_back(reader.b.graph.add("Neg", {reader.pooled}, {}, "neg"));
-  expect_float_pool(reader, "what is pooled has another reader");
-}
+  expect_pooled_sums(reader, "what is pooled has another reader");
 
-TEST(PoolIntegers, StaysWhereCodesFallWithTheValue) {
   Stem one(rising_and_falling);
   one.reader(one.code("q1", one.pooled, -0.25F, -8, 7), 5);
-  expect_float_pool(one, "a negative scale");
+  expect_pooled_sums(one, "a negative scale: codes fall with the value");
 
   Stem two(rising_and_falling);
   two.reader(two.code("q1", two.pooled, 0.25F, 0, 255), 5);
   two.reader(two.code("q2", two.pooled, -0.25F, -8, 7), 5);
-  expect_float_pool(two, "a negative scale beside a positive one");
+  expect_pooled_sums(two, "a negative scale beside a positive one");
 }
 
 TEST(PoolIntegers, StaysWhereAWindowMayCoverNothing) {
@@ -204,13 +258,19 @@ TEST(PoolIntegers, StaysBehindFloatLayers) {
   expect_float_pool(stem, "a float layer may make a NaN, which wins in a pool and is the lowest code");
 }
 
-TEST(PoolIntegers, ResNet18HasNoFloatStemLeft) {
-  const QuantizerSpec eight{"uniform", 8, {}};
-  const PlacementOptions options{{{"*", eight, eight, {}}}, true};
+/// 8 bits; and signs, whose residual path is float.
+TEST(PoolIntegers, ResNet18PoolsNoFloats) {
+  const QuantizerSpec eight{"uniform", 8, {}}, sign{"bnn", 1, {}};
   const Graph network = build_zoo("resnet18", {{"size", "32"}, {"classes", "10"}});
-  const Program program = lower(freeze(place_quantizers(network, options), callbacks()));
-  for (const char* op : {"Relu", "MaxPool"}) EXPECT_THAT(float_steps(program), ::testing::Not(::testing::Contains(op)));
-  ASSERT_EQ(steps_of(program, StepKind::max_pool).size(), 1U);
+  for (const PlacementOptions& options :
+       {PlacementOptions{{{"*", eight, eight, {}}}, true}, PlacementOptions{{{"*", sign, sign, {}}}, false}}) {
+    const Program program = lower(freeze(place_quantizers(network, options), callbacks()));
+    EXPECT_THAT(float_steps(program), ::testing::Not(::testing::Contains("MaxPool")));
+    ASSERT_EQ(steps_of(program, StepKind::max_pool).size(), 1U);
+    if (options.quantize_adds) {
+      EXPECT_THAT(float_steps(program), ::testing::Not(::testing::Contains("Relu")));
+    }
+  }
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ PlacementOptions placement(int weights, int activations, bool adds = false) {
   return {{{"*", w, a, {}}}, adds};
 }
 
-void expect_interpreters_bits(const Program& program, const std::vector<Tensor>& inputs) {
+void expect_bits_of_any_shape(const Program& program, const std::vector<Tensor>& inputs) {
   std::vector<Tensor> expected, outputs;
   const Status wanted = interpret_program(program, inputs, expected);
   ASSERT_TRUE(wanted.ok()) << wanted.message();
@@ -57,7 +57,7 @@ TEST(Robustness, OneAndPrimesAndNothing) {
       for (const Shape& shape :
            {Shape{1, channels, 1, 1}, Shape{0, channels, 4, 4}, Shape{2, channels, 7, 1}, Shape{3, channels, 5, 11}}) {
         SCOPED_TRACE("W" + std::to_string(weights) + "A" + std::to_string(activations) + " " + to_string(shape));
-        expect_interpreters_bits(program, {dyadic(random, shape, 32, 0.0625F)});
+        expect_bits_of_any_shape(program, {dyadic(random, shape, 32, 0.0625F)});
       }
     }
   }
@@ -73,7 +73,7 @@ TEST(Robustness, AnEmptyBatchOfEndlessImagesEndsAtOnce) {
     b.graph.outputs = {b.conv("conv1", x, 6, 1)};
     b.graph.inputs[0].type.shape = {Dim("N"), Dim(3), Dim("H"), Dim("W")};
     const Program program = lower(freeze(place_quantizers(b.graph, placement(weights, activations)), callbacks()));
-    expect_interpreters_bits(program, {Tensor(DType::f32, {0, 3, 2, 103079215120})});
+    expect_bits_of_any_shape(program, {Tensor(DType::f32, {0, 3, 2, 103079215120})});
   }
 }
 
@@ -84,11 +84,11 @@ TEST(Robustness, AHundredThousandChannels) {
     std::string x = b.norm("bn0", b.conv("conv0", b.input("image", {1, 1, 1, 2}), 1, many, 1), many);
     b.graph.outputs = {b.conv("conv1", x, many, 2, 1)};
     const Program program = lower(freeze(place_quantizers(b.graph, placement(weights, activations)), callbacks()));
-    expect_interpreters_bits(program, {b.feeds.at("image")});
+    expect_bits_of_any_shape(program, {b.feeds.at("image")});
     Builder d(8);
     d.graph.outputs = {d.gemm("fc1", d.gemm("fc0", d.input("x", {2, 3}), 3, many, true), many, 2, true)};
     const Program dense = lower(freeze(place_quantizers(d.graph, placement(weights, activations)), callbacks()));
-    expect_interpreters_bits(dense, {d.feeds.at("x")});
+    expect_bits_of_any_shape(dense, {d.feeds.at("x")});
   }
 }
 

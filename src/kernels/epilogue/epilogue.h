@@ -41,16 +41,17 @@ using ThresholdKernel = void (*)(const ThresholdCall& call) noexcept;
 
 /// affine and requantize.
 struct RealCall {
-  enum class Residual { none, bytes, sums, bits };
+  enum class Residual { none, bytes, sums, bits, floats };
   enum class Output { floats, codes, signs, bits };
   const std::int32_t* sums;  // [count][stride]
   std::int64_t stride, count, channels;
   const float *a, *b;  // [channels]
   Residual residual = Residual::none;
-  const void* residual_data = nullptr;  // [count][channels], bits [count][words]
-  std::int32_t residual_min = 0;        // bytes: code of byte 0
-  const float *residual_a = nullptr, *residual_b = nullptr;
+  const void* residual_data = nullptr;                       // [count][channels], bits [count][words]
+  std::int32_t residual_min = 0;                             // bytes: code of byte 0
+  const float *residual_a = nullptr, *residual_b = nullptr;  // not of floats, which are added as they are
   bool relu = false;
+  bool float_relu = false;  // to floats: relu as the operator on floats has it, NaN and -0 stay
   Output output = Output::codes;
   float scale = 1;  // codes
   std::int32_t min = 0, max = 255, base = 0;
@@ -59,12 +60,22 @@ struct RealCall {
 };
 using RealKernel = void (*)(const RealCall& call) noexcept;
 
+/// sums[i] = a[i] + b[i] + offset: codes, of one value or of two that are added, as sums.
+struct WidenCall {
+  const std::uint8_t *a, *b;  // b: or null
+  std::int64_t count;
+  std::int32_t offset;
+  std::int32_t* sums;
+};
+using WidenKernel = void (*)(const WidenCall& call) noexcept;
+
 struct EpilogueKernels {
   Isa isa;
   const char* name;
   ThresholdKernel codes;  // to bytes
   ThresholdKernel bits;   // one level, to sign bits
   RealKernel real;
+  WidenKernel widen;
 };
 
 /// The table, fastest first; the last row runs everywhere and is the reference.
@@ -75,17 +86,18 @@ namespace portable {
 void threshold_codes(const ThresholdCall& call) noexcept;
 void threshold_bits(const ThresholdCall& call) noexcept;
 void real_epilogue(const RealCall& call) noexcept;
+void widen(const WidenCall& call) noexcept;
 }  // namespace portable
 #if defined(__x86_64__)
 namespace avx2 {
 void threshold_codes(const ThresholdCall& call) noexcept;
 void threshold_bits(const ThresholdCall& call) noexcept;
 void real_epilogue(const RealCall& call) noexcept;
+void widen(const WidenCall& call) noexcept;
 }  // namespace avx2
 namespace avx512 {
 void threshold_codes(const ThresholdCall& call) noexcept;
 void threshold_bits(const ThresholdCall& call) noexcept;
-void real_epilogue(const RealCall& call) noexcept;
 }  // namespace avx512
 #endif
 #if defined(__aarch64__)

@@ -80,7 +80,22 @@ void codes(const ThresholdCall& call) {
   });
 }
 
+inline __m256i widened(const std::uint8_t* bytes) {
+  return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
+}
+
 }  // namespace
+
+void widen(const WidenCall& call) noexcept {
+  const __m256i offset = _mm256_set1_epi32(call.offset);
+  std::int64_t i = 0;
+  for (; i + 8 <= call.count; i += 8) {
+    __m256i v = _mm256_add_epi32(widened(call.a + i), offset);
+    if (call.b != nullptr) v = _mm256_add_epi32(v, widened(call.b + i));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(call.sums + i), v);
+  }
+  portable::widen({call.a + i, call.b != nullptr ? call.b + i : nullptr, call.count - i, call.offset, call.sums + i});
+}
 
 void threshold_codes(const ThresholdCall& call) noexcept {
   if (call.thresholds->narrow)

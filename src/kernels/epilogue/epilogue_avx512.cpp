@@ -1,7 +1,7 @@
 // AVX-512: blocks of 16 channels, comparisons give masks.
 #include <immintrin.h>
 
-#include "kernels/epilogue/real_loops.h"
+#include "kernels/epilogue/epilogue.h"
 
 namespace nnq::avx512 {
 namespace {
@@ -57,7 +57,5 @@ void threshold_bits(const ThresholdCall& call) noexcept {
     }
   }
 }
-
-void real_epilogue(const RealCall& call) noexcept { real_loops(call); }
 
 }  // namespace nnq::avx512

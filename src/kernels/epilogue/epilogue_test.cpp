@@ -146,15 +146,20 @@ struct RealSetup {
 };
 
 /// y as docs/program.md says, one rounding an operation.
-float real_value(const RealCall& call, std::int64_t position, std::int64_t c, std::int32_t residual) {
+float real_value(const RealCall& call, std::int64_t position, std::int64_t c, std::int32_t residual, float added) {
   volatile float y = static_cast<float>(call.sums[position * call.stride + c]) * call.a[c];
   y = y + call.b[c];
-  if (call.residual != RealCall::Residual::none) {
+  if (call.residual == RealCall::Residual::floats) {
+    y = y + added;
+  } else if (call.residual != RealCall::Residual::none) {
     volatile float r = static_cast<float>(residual) * call.residual_a[c];
     r = r + call.residual_b[c];
     y = y + r;
   }
-  if (call.relu) y = y > 0 ? y : 0.0f;
+  if (call.relu && call.float_relu)
+    y = y < 0 ? 0.0f : y;
+  else if (call.relu)
+    y = y > 0 ? y : 0.0f;
   return y;
 }
 
@@ -181,10 +186,15 @@ void check_real(const EpilogueKernels& kernels, std::int64_t channels, RealCall:
   call.sums = s.sums.data(), call.stride = channels, call.count = count, call.channels = channels;
   call.a = s.a.data(), call.b = s.b.data(), call.residual_a = s.ra.data(), call.residual_b = s.rb.data();
   call.residual = residual, call.residual_min = -3;
-  call.residual_data = residual == RealCall::Residual::sums    ? static_cast<const void*>(values.data())
-                       : residual == RealCall::Residual::bytes ? static_cast<const void*>(bytes.data())
-                                                               : static_cast<const void*>(bits.data());
-  call.relu = relu, call.output = output, call.scale = 0.25f, call.min = -7, call.max = 200, call.base = -7;
+  Guarded<float> added(sz(count * channels));
+  for (std::int64_t i = 0; i < added.size(); ++i)
+    added[i] = random.below(20) == 0 ? NAN : random.below(4) == 0 ? -0.0F : random.uniform(-500.0F, 500.0F);
+  call.residual_data = residual == RealCall::Residual::sums     ? static_cast<const void*>(values.data())
+                       : residual == RealCall::Residual::floats ? static_cast<const void*>(added.data())
+                       : residual == RealCall::Residual::bytes  ? static_cast<const void*>(bytes.data())
+                                                                : static_cast<const void*>(bits.data());
+  call.relu = relu, call.float_relu = output == RealCall::Output::floats && random.below(2) == 0, call.output = output,
+  call.scale = random.below(2) == 0 ? 0.25f : 0.3f, call.min = -7, call.max = 200, call.base = -7;
   Guarded<float> floats(sz(count * channels));
   Guarded<std::uint8_t> codes(sz(count * channels));
   Guarded<std::uint32_t> signs(sz(count * words));
@@ -200,14 +210,14 @@ void check_real(const EpilogueKernels& kernels, std::int64_t channels, RealCall:
                              : residual == RealCall::Residual::bytes            ? bytes[at] - 3
                              : (bits[p * words + c / 32] >> (c % 32) & 1u) != 0 ? 1
                                                                                 : -1;
-      const float y = real_value(call, p, c, r);
+      const float y = real_value(call, p, c, r, added[at]);
       const std::string what = std::string(kernels.name) + " channels " + std::to_string(channels);
       if (output == RealCall::Output::floats) {
         const float got = floats[p * call.position_stride + c * call.channel_stride];
         ASSERT_TRUE(std::memcmp(&got, &y, 4) == 0 || (std::isnan(got) && std::isnan(y)))
             << what << " " << got << " " << y;
       } else if (output == RealCall::Output::codes) {
-        ASSERT_EQ(codes[at], rounded(y, 0.25f, -7, 200) + 7) << what << " y " << y;
+        ASSERT_EQ(codes[at], rounded(y, call.scale, -7, 200) + 7) << what << " y " << y;
       } else if (output == RealCall::Output::signs) {
         ASSERT_EQ(codes[at], y >= 0 ? 2 : 0) << what << " y " << y;
       } else {
@@ -222,14 +232,31 @@ TEST(Epilogue, FloatChainsToEveryOutput) {
   using O = RealCall::Output;
   for (const EpilogueKernels& kernels : rows_of(epilogue_table)) {
     Random random(3);
-    for (const std::int64_t channels : {1, 5, 8, 16, 31, 32, 33, 64, 70}) {
-      for (const R residual : {R::none, R::bytes, R::sums, R::bits}) {
+    for (const std::int64_t channels : {1, 5, 8, 16, 31, 32, 33, 64, 70, 1, 5, 8, 16, 31, 32, 33, 64, 70}) {
+      for (const R residual : {R::none, R::bytes, R::sums, R::bits, R::floats}) {
         for (const O output : {O::floats, O::codes, O::signs, O::bits}) {
           for (const bool relu : {false, true}) {
             check_real(kernels, channels, residual, output, relu, random.below(2) == 0, random);
             if (HasFatalFailure()) return;
           }
         }
+      }
+    }
+  }
+}
+
+TEST(Epilogue, CodesAsSums) {
+  for (const EpilogueKernels& kernels : rows_of(epilogue_table)) {
+    Random random(4);
+    for (const std::int64_t count : {1, 7, 8, 9, 16, 31, 40, 100}) {
+      for (const bool two : {false, true}) {
+        Guarded<std::uint8_t> a(sz(count)), b(sz(count));
+        Guarded<std::int32_t> sums(sz(count));
+        for (std::int64_t i = 0; i < count; ++i)
+          a[i] = static_cast<std::uint8_t>(random.next()), b[i] = static_cast<std::uint8_t>(random.next());
+        kernels.widen({a.data(), two ? b.data() : nullptr, count, -200, sums.data()});
+        for (std::int64_t i = 0; i < count; ++i)
+          ASSERT_EQ(sums[i], a[i] + (two ? b[i] : 0) - 200) << kernels.name << " at " << i << " of " << count;
       }
     }
   }

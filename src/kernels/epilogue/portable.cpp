@@ -134,5 +134,16 @@ void threshold_bits(const ThresholdCall& call) noexcept {
 
 void real_epilogue(const RealCall& call) noexcept { real_loops(call); }
 
+void widen(const WidenCall& call) noexcept {
+  std::int64_t i = 0;
+  for (; i + epilogue_block <= call.count; i += epilogue_block) {  // of constant length: vectors
+    std::int32_t* sums = call.sums + i;
+    for (std::int64_t k = 0; k < epilogue_block; ++k) sums[k] = call.a[i + k] + call.offset;
+    if (call.b == nullptr) continue;
+    for (std::int64_t k = 0; k < epilogue_block; ++k) sums[k] += call.b[i + k];
+  }
+  for (; i < call.count; ++i) call.sums[i] = call.a[i] + call.offset + (call.b != nullptr ? call.b[i] : 0);
+}
+
 }  // namespace portable
 }  // namespace nnq

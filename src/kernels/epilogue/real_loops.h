@@ -14,6 +14,11 @@ constexpr std::int64_t real_block = 32;  // channels: a word of sign bits
 template <bool Full>
 inline void add_residual(const RealCall& call, float* y, std::int64_t position, std::int64_t c0, std::int64_t tail) {
   const std::int64_t n = Full ? real_block : tail, from = position * call.channels + c0;
+  if (call.residual == RealCall::Residual::floats) {
+    const float* v = static_cast<const float*>(call.residual_data) + from;
+    for (std::int64_t c = 0; c < n; ++c) y[c] += v[c];
+    return;
+  }
   const float *a = call.residual_a + c0, *b = call.residual_b + c0;
   float r[real_block];
   if (call.residual == RealCall::Residual::sums) {
@@ -62,7 +67,9 @@ inline void real_part(const RealCall& call, std::int64_t position, std::int64_t 
     y[c] = product + b[c];
   }
   if (call.residual != RealCall::Residual::none) add_residual<Full>(call, y, position, c0, tail);
-  if (call.relu) {
+  if (call.relu && call.float_relu) {
+    for (std::int64_t c = 0; c < n; ++c) y[c] = y[c] < 0 ? 0.0f : y[c];
+  } else if (call.relu) {
     for (std::int64_t c = 0; c < n; ++c) y[c] = y[c] > 0 ? y[c] : 0.0f;
   }
   if (call.output == RealCall::Output::floats) {

@@ -5,14 +5,15 @@ namespace {
 
 constexpr EpilogueKernels table[] = {
 #if defined(__x86_64__)
-    {Isa::avx512, "epilogue_avx512", avx512::threshold_codes, avx512::threshold_bits, avx512::real_epilogue},
-    {Isa::avx2, "epilogue_avx2", avx2::threshold_codes, avx2::threshold_bits, avx2::real_epilogue},
+    {Isa::avx512, "epilogue_avx512", avx512::threshold_codes, avx512::threshold_bits, avx2::real_epilogue, avx2::widen},
+    {Isa::avx2, "epilogue_avx2", avx2::threshold_codes, avx2::threshold_bits, avx2::real_epilogue, avx2::widen},
 #endif
 #if defined(__aarch64__)
     // The float epilogue is plain loops, which the baseline compiles to NEON.
-    {Isa::neon, "epilogue_neon", neon::threshold_codes, neon::threshold_bits, portable::real_epilogue},
+    {Isa::neon, "epilogue_neon", neon::threshold_codes, neon::threshold_bits, portable::real_epilogue, portable::widen},
 #endif
-    {Isa::portable, "epilogue_portable", portable::threshold_codes, portable::threshold_bits, portable::real_epilogue},
+    {Isa::portable, "epilogue_portable", portable::threshold_codes, portable::threshold_bits, portable::real_epilogue,
+     portable::widen},
 };
 
 }  // namespace

@@ -34,22 +34,28 @@ class Add final : public PreparedStep {
       : channels_(plan.slot(step.inputs[0]).channels()),
         step_(per_channel(step, channels_)),
         epilogue_(plan, step_),
-        positions_(plan.slot(step.inputs[0]).positions()) {
+        positions_(plan.slot(step.inputs[0]).positions()),
+        widen_(epilogue_kernels(plan.isa).widen) {
     kernel = step.kind == StepKind::add ? "add" : "thresholds";
     for (const std::int32_t v : step.inputs) inputs_.push_back({&plan.slot(v), plan.code(v).min});
-    rows_ = std::clamp<std::int64_t>((positions_ + plan.threads * 4 - 1) / (plan.threads * 4), 1, 64);
-    parts_ = (positions_ + rows_ - 1) / rows_;
+    // As many tasks as keep the threads busy; each goes through strips whose sums stay in its first-level cache.
+    rows_ = std::clamp<std::int64_t>(4096 / std::max<std::int64_t>(channels_, 1), 1, 64);
+    const std::int64_t strips = (positions_ + rows_ - 1) / rows_, wanted = plan.threads == 1 ? 1 : plan.threads * 4;
+    each_ = std::max<std::int64_t>(1, (strips + wanted - 1) / wanted) * rows_;
+    tasks_ = (positions_ + each_ - 1) / each_;
     part_ = (rows_ * channels_ + 15) / 16 * 16;
-    scratch_bytes = static_cast<std::size_t>(parts_ * part_) * 4;
+    scratch_bytes = static_cast<std::size_t>(tasks_ * part_) * 4;
   }
 
   Status run(ThreadPool& pool) override {
-    pool.parallel(parts_, [this](std::int64_t part) {
-      const std::int64_t first = part * rows_, count = std::min(rows_, positions_ - first);
-      std::int32_t* sums = reinterpret_cast<std::int32_t*>(scratch) + part * part_;
-      std::fill_n(sums, count * channels_, 0);
-      for (const Input& input : inputs_) add(input, first, count, sums);
-      epilogue_.write(sums, channels_, first, count);
+    pool.parallel(tasks_, [this](std::int64_t task) {
+      std::int32_t* sums = reinterpret_cast<std::int32_t*>(scratch) + task * part_;
+      const std::int64_t end = std::min(positions_, (task + 1) * each_);
+      for (std::int64_t first = task * each_; first < end; first += rows_) {
+        const std::int64_t count = std::min(rows_, end - first);
+        sum(first, count, sums);
+        epilogue_.write(sums, channels_, first, count);
+      }
     });
     return {};
   }
@@ -59,6 +65,23 @@ class Add final : public PreparedStep {
     const Slot* slot;
     std::int32_t min;
   };
+
+  void sum(std::int64_t first, std::int64_t count, std::int32_t* sums) const {
+    const bool bytes = inputs_.size() <= 2 && std::all_of(inputs_.begin(), inputs_.end(), [](const Input& input) {
+                         return input.slot->storage == Storage::bytes;
+                       });
+    if (!bytes) {
+      std::fill_n(sums, count * channels_, 0);
+      for (const Input& input : inputs_) add(input, first, count, sums);
+      return;
+    }
+    WidenCall call{nullptr, nullptr, count * channels_, 0, sums};
+    for (const Input& input : inputs_) {
+      (call.a == nullptr ? call.a : call.b) = input.slot->as<std::uint8_t>() + first * channels_;
+      call.offset += input.min;
+    }
+    widen_(call);
+  }
 
   void add(const Input& input, std::int64_t first, std::int64_t count, std::int32_t* sums) const {
     const std::int64_t n = count * channels_, from = first * channels_;
@@ -81,8 +104,9 @@ class Add final : public PreparedStep {
   std::int64_t channels_;
   Step step_;
   EpilogueWriter epilogue_;
-  std::int64_t positions_, rows_ = 1, parts_ = 0, part_ = 0;
+  std::int64_t positions_, rows_ = 1, each_ = 1, tasks_ = 0, part_ = 0;
   std::vector<Input> inputs_;
+  WidenKernel widen_;
 };
 
 }  // namespace

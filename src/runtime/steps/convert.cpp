@@ -1,8 +1,8 @@
 // Steps between kinds of values: quantize, dequantize.
 #include <algorithm>
 
+#include "kernels/quantize/quantize.h"
 #include "runtime/plan.h"
-#include "runtime/steps/round.h"
 
 namespace nnq {
 namespace {
@@ -16,20 +16,23 @@ class Quantize final : public PreparedStep {
       : in_(plan.slot(step.inputs[0])),
         out_(plan.slot(step.outputs[0])),
         code_(plan.code(step.outputs[0])),
-        scale_(step.scale) {
+        scale_(step.scale),
+        kernels_(quantize_kernels(plan.isa)) {
     kernel = out_.storage == Storage::bits ? "quantize_bits" : "quantize_bytes";
     image_ = out_.shape.size() == 4;
     channels_ = image_ ? out_.shape[3] : out_.channels();
     plane_ = image_ ? out_.shape[1] * out_.shape[2] : 1;
     positions_ = out_.positions();
+    // The few channels of an input image are one group of bytes: long runs have fewer ends.
+    tile_ = image_ && channels_ <= 4 && out_.storage == Storage::bytes ? 16 * tile : tile;
   }
 
   Status run(ThreadPool& pool) override {
-    const std::int64_t parts = (positions_ + tile - 1) / tile;
+    const std::int64_t parts = (positions_ + tile_ - 1) / tile_;
     const std::int64_t each = std::max<std::int64_t>(1, parts / (pool.threads() * 4));
     pool.parallel((parts + each - 1) / each, [&](std::int64_t part) {
       for (std::int64_t t = part * each; t < std::min(parts, (part + 1) * each); ++t)
-        run_tile(t * tile, std::min(tile, positions_ - t * tile));
+        run_tile(t * tile_, std::min(tile_, positions_ - t * tile_));
     });
     return {};
   }
@@ -67,35 +70,45 @@ class Quantize final : public PreparedStep {
   void to_bytes(std::int64_t first, std::int64_t count) const {
     std::uint8_t* out = out_.as<std::uint8_t>();
     if (!image_) {
-      convert(in_.as<float>() + first * channels_, out + first * channels_, count * channels_, 1);
+      convert(in_.as<float>() + first * channels_, out + first * channels_, count * channels_);
       return;
     }
     for (std::int64_t done = 0; done < count;) {  // runs of positions inside one image
       const std::int64_t p = first + done, run = std::min(count - done, plane_ - p % plane_);
-      for (std::int64_t c = 0; c < channels_; ++c) convert(source(p, c), out + p * channels_ + c, run, channels_);
+      // The last channels first: what their four bytes reach over into is the next position's first, written later.
+      for (std::int64_t c = (channels_ - 1) / 4 * 4; c >= 0; c -= 4) weave(p, c, run);
       done += run;
     }
   }
 
-  void convert(const float* x, std::uint8_t* to, std::int64_t count, std::int64_t stride) const {
-    std::uint8_t codes[tile];
-    for (std::int64_t from = 0; from < count; from += tile) {
-      const std::int64_t n = std::min(tile, count - from);
-      if (code_.sign) {
-        for (std::int64_t i = 0; i < n; ++i) codes[i] = x[from + i] >= 0 ? 2 : 0;
-      } else {
-        round_codes(x + from, codes, n, scale_, code_.min, code_.max, code_.min);
-      }
-      for (std::int64_t i = 0; i < n; ++i) to[(from + i) * stride] = codes[i];
-    }
+  /// Channels c .. c + 3 of `run` positions from p on; in the last ones, where four bytes might reach over the run's
+  /// end, those that there are, one by one.
+  void weave(std::int64_t p, std::int64_t c, std::int64_t run) const {
+    const std::int64_t planes = std::min<std::int64_t>(4, channels_ - c), room = run * channels_ - c - 4,
+                       whole = code_.sign || room < 0 ? 0 : room / channels_ + 1;
+    const float* x = source(p, c);
+    std::uint8_t* to = out_.as<std::uint8_t>() + p * channels_ + c;
+    if (whole > 0) kernels_.weave({rounding(x, to, whole), plane_, planes, channels_});
+    for (std::int64_t k = 0; k < planes; ++k)
+      for (std::int64_t i = whole; i < run; ++i) convert(x + k * plane_ + i, to + i * channels_ + k, 1);
+  }
+
+  RoundCall rounding(const float* x, std::uint8_t* to, std::int64_t count) const {
+    return {x, to, count, scale_, code_.min, code_.max, code_.min};
+  }
+
+  void convert(const float* x, std::uint8_t* to, std::int64_t count) const {
+    if (!code_.sign) return kernels_.round(rounding(x, to, count));
+    for (std::int64_t i = 0; i < count; ++i) to[i] = x[i] >= 0 ? 2 : 0;
   }
 
   const Slot& in_;
   const Slot& out_;
   CodeType code_;
   float scale_;
+  const QuantizeKernels& kernels_;
   bool image_ = false;
-  std::int64_t channels_ = 0, plane_ = 0, positions_ = 0;
+  std::int64_t channels_ = 0, plane_ = 0, positions_ = 0, tile_ = tile;
 };
 
 /// Codes or accumulators -> float tensor: round(round(v * a) + b).

@@ -13,10 +13,13 @@
 namespace nnq {
 
 LayerBlocks::LayerBlocks(std::int64_t positions, std::int64_t most, int threads) : positions_(positions) {
-  // Enough blocks to balance threads, all of about one size.
+  // Enough blocks to balance threads, all of about one size; one row too many (49 of a 7 x 7 image) makes none of its
+  // own.
   const std::int64_t at_least = threads == 1 ? 1 : threads * 4,
-                     blocks = std::max((positions + most - 1) / most, std::min(at_least, positions));
+                     blocks = std::max((positions + most - 2) / most, std::min(at_least, positions));
   rows_ = std::max<std::int64_t>(1, (positions + blocks - 1) / std::max<std::int64_t>(blocks, 1));
+  // Whole tiles, which have 4 or 6 rows: rows that are left over take one of their own each.
+  if (const std::int64_t whole = (rows_ + 11) / 12 * 12; threads == 1 && blocks > 1 && whole <= most) rows_ = whole;
   blocks_ = (positions + rows_ - 1) / rows_;
   parts_ = threads == 1 ? std::min<std::int64_t>(blocks_, 1) : std::min<std::int64_t>(blocks_, threads * 4);
 }

@@ -6,9 +6,9 @@
 #include <bit>
 #include <cstring>
 
+#include "kernels/quantize/quantize.h"
 #include "runtime/real_planes_steps.h"
 #include "runtime/steps/plane_sums.h"
-#include "runtime/steps/round.h"
 
 namespace nnq {
 namespace {
@@ -23,6 +23,7 @@ class PlaneTail {
         out_(plan.slot(step.outputs[0])),
         residual_(step.inputs.size() > 1 ? &plan.slot(step.inputs[1]) : nullptr),
         code_(plan.code(step.outputs[0])),
+        round_(quantize_kernels(plan.isa).round),
         channels_(step.out_channels) {
     const bool tensor = out_.storage == Storage::tensor, image = out_.shape.size() == 4;
     plane_ = !image ? 1 : tensor ? out_.shape[2] * out_.shape[3] : out_.shape[1] * out_.shape[2];
@@ -64,7 +65,7 @@ class PlaneTail {
   void to_codes(const float* y, std::uint8_t* codes) const {
     const Epilogue& e = step_.epilogue;
     if (e.kind == Epilogue::Kind::requantize) {
-      if (!code_.sign) return round_codes(y, codes, channels_, e.scale, e.min, e.max, code_.min);
+      if (!code_.sign) return round_({y, codes, channels_, e.scale, e.min, e.max, code_.min});
       for (std::int64_t c = 0; c < channels_; ++c) codes[c] = y[c] >= 0 ? 2 : 0;
       return;
     }
@@ -88,6 +89,7 @@ class PlaneTail {
   const Slot& out_;
   const Slot* residual_;
   CodeType code_;
+  RoundKernel round_;
   std::int64_t channels_, plane_ = 1;
 };
 
