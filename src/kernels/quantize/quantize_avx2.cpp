@@ -52,19 +52,18 @@ inline __m256i eight(const float* x, const Constants& k) {
 }  // namespace
 
 void round_codes(const RoundCall& call) noexcept {
+  const std::int64_t count = call.count;
+  if (count < 32) return portable::round_codes(call);
   const Constants k(call);
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-  std::int64_t i = 0;
-  for (; i + 32 <= call.count; i += 32) {
+  for (std::int64_t i = 0; i < count; i += 32) {
+    if (i + 32 > count) i = count - 32;  // some a second time
     const float* x = call.x + i;
     const __m256i first = _mm256_packs_epi32(eight(x, k), eight(x + 8, k)),
                   second = _mm256_packs_epi32(eight(x + 16, k), eight(x + 24, k));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(call.to + i),
                         _mm256_permutevar8x32_epi32(_mm256_packus_epi16(first, second), order));
   }
-  RoundCall rest = call;
-  rest.x += i, rest.to += i, rest.count -= i;
-  portable::round_codes(rest);
 }
 
 void weave_codes(const WeaveCall& call) noexcept {
