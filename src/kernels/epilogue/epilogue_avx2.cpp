@@ -87,14 +87,15 @@ inline __m256i widened(const std::uint8_t* bytes) {
 }  // namespace
 
 void widen(const WidenCall& call) noexcept {
-  const __m256i offset = _mm256_set1_epi32(call.offset);
-  std::int64_t i = 0;
-  for (; i + 8 <= call.count; i += 8) {
-    __m256i v = _mm256_add_epi32(widened(call.a + i), offset);
-    if (call.b != nullptr) v = _mm256_add_epi32(v, widened(call.b + i));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(call.sums + i), v);
+  const WidenCall c = call;
+  if (c.count < 8) return portable::widen(call);
+  const __m256i offset = _mm256_set1_epi32(c.offset);
+  for (std::int64_t i = 0; i < c.count; i += 8) {
+    if (i + 8 > c.count) i = c.count - 8;  // some a second time
+    __m256i v = _mm256_add_epi32(widened(c.a + i), offset);
+    if (c.b != nullptr) v = _mm256_add_epi32(v, widened(c.b + i));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(c.sums + i), v);
   }
-  portable::widen({call.a + i, call.b != nullptr ? call.b + i : nullptr, call.count - i, call.offset, call.sums + i});
 }
 
 void threshold_codes(const ThresholdCall& call) noexcept {

@@ -135,14 +135,17 @@ void threshold_bits(const ThresholdCall& call) noexcept {
 void real_epilogue(const RealCall& call) noexcept { real_loops(call); }
 
 void widen(const WidenCall& call) noexcept {
+  const WidenCall c = call;
   std::int64_t i = 0;
-  for (; i + epilogue_block <= call.count; i += epilogue_block) {  // of constant length: vectors
-    std::int32_t* sums = call.sums + i;
-    for (std::int64_t k = 0; k < epilogue_block; ++k) sums[k] = call.a[i + k] + call.offset;
-    if (call.b == nullptr) continue;
-    for (std::int64_t k = 0; k < epilogue_block; ++k) sums[k] += call.b[i + k];
+  for (; i + epilogue_block <= c.count; i += epilogue_block) {  // of constant length, by a place of its own: vectors
+    Block block;
+    for (std::int64_t k = 0; k < epilogue_block; ++k) block.value[k] = c.a[i + k] + c.offset;
+    if (c.b != nullptr) {
+      for (std::int64_t k = 0; k < epilogue_block; ++k) block.value[k] += c.b[i + k];
+    }
+    std::memcpy(c.sums + i, block.value, sizeof(block.value));
   }
-  for (; i < call.count; ++i) call.sums[i] = call.a[i] + call.offset + (call.b != nullptr ? call.b[i] : 0);
+  for (; i < c.count; ++i) c.sums[i] = c.a[i] + c.offset + (c.b != nullptr ? c.b[i] : 0);
 }
 
 }  // namespace portable

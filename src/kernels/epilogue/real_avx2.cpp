@@ -87,19 +87,16 @@ void codes(const RealCall& call) {
   }
 }
 
-/// Floats, channels last.
+/// Floats, channels last; a Relu is that of floats.
 template <RealCall::Residual Kind>
 void floats(const RealCall& call) {
   const Constants k(call);
-  const __m256 zero = _mm256_setzero_ps();
   for (std::int64_t i = 0; i < call.count; ++i) {
     float* out = static_cast<float*>(call.out) + i * call.position_stride;
     std::int64_t c = 0;
     for (; c + 8 <= call.channels; c += 8) {
-      __m256 y = affine<Kind>(call, k, i, c);
-      // The second operand where the first is NaN or an equal zero.
-      if (call.relu) y = call.float_relu ? _mm256_max_ps(zero, y) : _mm256_max_ps(y, zero);
-      _mm256_storeu_ps(out + c, y);
+      // max gives its second operand where that is NaN or both are zeros.
+      _mm256_storeu_ps(out + c, _mm256_max_ps(k.least, affine<Kind>(call, k, i, c)));
     }
     if (c < call.channels) rest(call, i, c);
   }
@@ -109,7 +106,8 @@ void floats(const RealCall& call) {
 
 void real_epilogue(const RealCall& call) noexcept {
   using R = RealCall::Residual;
-  const bool to_floats = call.output == RealCall::Output::floats && call.channel_stride == 1;
+  const bool to_floats =
+      call.output == RealCall::Output::floats && call.channel_stride == 1 && (!call.relu || call.float_relu);
   if (to_floats && call.residual == R::none)
     floats<R::none>(call);
   else if (to_floats && call.residual == R::sums)

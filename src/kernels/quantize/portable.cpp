@@ -3,40 +3,54 @@
 #include "kernels/quantize/quantize.h"
 
 namespace nnq::portable {
+namespace {
 
-void round_codes(const RoundCall& call) noexcept {
+constexpr std::int64_t block = 32;  // shorter loops are unrolled before they could become vectors
+
+void round_block(const RoundCall& call, const float* x, std::uint8_t* codes) {
   const float low = static_cast<float>(call.min), high = static_cast<float>(call.max), scale = call.scale;
-  const float* x = call.x;
-  std::uint8_t* to = call.to;
   const std::int32_t base = call.base;
   // Below 2^22 adding and taking away 1.5 * 2^23 rounds to the nearest integer, ties to even: rint without a call.
   // Clamping first is the same, as the bounds are integers.
   constexpr float magic = 12582912.0F;
-  for (std::int64_t i = 0; i < call.count; ++i) {
-    float v = x[i] / scale;
-    v = v > low ? v : low;  // also NaN
-    v = v < high ? v : high;
-    const float rounded = (v + magic) - magic;
-    to[i] = static_cast<std::uint8_t>(static_cast<std::int32_t>(rounded) - base);
+  float v[block];
+  std::uint8_t code[block];
+  for (std::int64_t k = 0; k < block; ++k) v[k] = x[k] / scale;
+  for (std::int64_t k = 0; k < block; ++k) {
+    v[k] = v[k] > low ? v[k] : low;  // also NaN
+    v[k] = v[k] < high ? v[k] : high;
+    const float rounded = (v[k] + magic) - magic;
+    code[k] = static_cast<std::uint8_t>(static_cast<std::int32_t>(rounded) - base);
   }
+  std::memcpy(codes, code, sizeof(code));
+}
+
+}  // namespace
+
+void round_codes(const RoundCall& call) noexcept {
+  std::int64_t i = 0;
+  for (; i + block <= call.count; i += block) round_block(call, call.x + i, call.to + i);
+  if (i == call.count) return;
+  float rest[block] = {};
+  std::uint8_t codes[block];
+  std::memcpy(rest, call.x + i, static_cast<std::size_t>(call.count - i) * 4);
+  round_block(call, rest, codes);
+  std::memcpy(call.to + i, codes, static_cast<std::size_t>(call.count - i));
 }
 
 void weave_codes(const WeaveCall& call) noexcept {
   constexpr std::int64_t run = 64;
-  std::uint8_t codes[4][run] = {};
+  std::uint8_t codes[run];
   RoundCall row = call.round;
+  row.to = codes;
   for (std::int64_t from = 0; from < call.round.count; from += run) {
-    const std::int64_t n = call.round.count - from < run ? call.round.count - from : run;
-    row.count = n;
+    row.count = call.round.count - from < run ? call.round.count - from : run;
     for (std::int64_t k = 0; k < call.planes; ++k) {
       row.x = call.round.x + k * call.plane + from;
-      row.to = codes[k];
       round_codes(row);
-    }
-    std::uint8_t* to = call.round.to + from * call.stride;
-    for (std::int64_t i = 0; i < n; ++i, to += call.stride) {
-      const std::uint8_t four[] = {codes[0][i], codes[1][i], codes[2][i], codes[3][i]};
-      std::memcpy(to, four, 4);
+      const std::int64_t stride = call.stride, n = row.count;  // bytes stored might be these
+      std::uint8_t* to = call.round.to + from * stride + k;
+      for (std::int64_t i = 0; i < n; ++i) to[i * stride] = codes[i];
     }
   }
 }

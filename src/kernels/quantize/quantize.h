@@ -30,7 +30,7 @@ struct SignCall {
 using SignKernel = void (*)(const SignCall& call) noexcept;
 
 /// Up to four planes of an image become neighbouring bytes of its positions, channels last: byte k of position i, at
-/// to + i * stride, is the code of x[k * plane + i]. Four bytes of every position are written, whatever `planes`.
+/// to + i * stride, is the code of x[k * plane + i]. Four bytes of every position may be written, whatever `planes`.
 struct WeaveCall {
   RoundCall round;  // of `count` positions
   std::int64_t plane, planes, stride;

@@ -52,38 +52,36 @@ inline __m256i eight(const float* x, const Constants& k) {
 }  // namespace
 
 void round_codes(const RoundCall& call) noexcept {
+  const std::int64_t count = call.count;
+  if (count < 32) return portable::round_codes(call);
   const Constants k(call);
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-  std::int64_t i = 0;
-  for (; i + 32 <= call.count; i += 32) {
+  for (std::int64_t i = 0; i < count; i += 32) {
+    if (i + 32 > count) i = count - 32;  // some a second time
     const float* x = call.x + i;
     const __m256i first = _mm256_packs_epi32(eight(x, k), eight(x + 8, k)),
                   second = _mm256_packs_epi32(eight(x + 16, k), eight(x + 24, k));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(call.to + i),
                         _mm256_permutevar8x32_epi32(_mm256_packus_epi16(first, second), order));
   }
-  RoundCall rest = call;
-  rest.x += i, rest.to += i, rest.count -= i;
-  portable::round_codes(rest);
 }
 
 void weave_codes(const WeaveCall& call) noexcept {
+  const std::int64_t count = call.round.count;
+  if (count < 8) return portable::weave_codes(call);
   const Constants k(call.round);
-  const float* x = call.round.x;
-  std::uint8_t* to = call.round.to;
-  std::int64_t left = call.round.count;
-  for (; left >= 8; left -= 8, x += 8) {
+  for (std::int64_t i = 0; i < count; i += 8) {
+    if (i + 8 > count) i = count - 8;  // some a second time
+    const float* x = call.round.x + i;
     __m256i v = eight(x, k);
     if (call.planes > 1) v = _mm256_or_si256(v, _mm256_slli_epi32(eight(x + call.plane, k), 8));
     if (call.planes > 2) v = _mm256_or_si256(v, _mm256_slli_epi32(eight(x + 2 * call.plane, k), 16));
     if (call.planes > 3) v = _mm256_or_si256(v, _mm256_slli_epi32(eight(x + 3 * call.plane, k), 24));
     alignas(32) std::int32_t four[8];
     _mm256_store_si256(reinterpret_cast<__m256i*>(four), v);
-    for (int i = 0; i < 8; ++i, to += call.stride) std::memcpy(to, four + i, 4);
+    std::uint8_t* to = call.round.to + i * call.stride;
+    for (int p = 0; p < 8; ++p, to += call.stride) std::memcpy(to, four + p, 4);
   }
-  WeaveCall rest = call;
-  rest.round.x = x, rest.round.to = to, rest.round.count = left;
-  portable::weave_codes(rest);
 }
 
 void sign_bits(const SignCall& call) noexcept {

@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -73,13 +72,13 @@ TEST(Quantize, WeavesPlanes) {
     Random random(3);
     for (const std::int64_t planes : {1, 2, 3, 4}) {
       for (const std::int64_t count : {1, 7, 8, 9, 64, 65, 150}) {
-        const std::int64_t stride = 3 + count % 3, plane = count + 5;
+        const std::int64_t stride = planes + count % 3, plane = count + 5;
         Guarded<float> x(static_cast<std::size_t>((planes - 1) * plane + count));
         Guarded<std::uint8_t> to(static_cast<std::size_t>((count - 1) * stride + 4));
         for (std::int64_t i = 0; i < x.size(); ++i) x[i] = any_float(random, 0.25F);
         kernels.weave({{x.data(), to.data(), count, 0.25F, -8, 200, -8}, plane, planes, stride});
         for (std::int64_t i = 0; i < count; ++i) {
-          for (std::int64_t k = 0; k < std::min(planes, stride); ++k)
+          for (std::int64_t k = 0; k < planes; ++k)
             ASSERT_EQ(to[i * stride + k] - 8, code_of(x[k * plane + i], 0.25F, -8, 200))
                 << kernels.name << " plane " << k << " of " << planes << " at " << i << " of " << count;
         }

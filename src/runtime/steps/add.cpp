@@ -67,20 +67,16 @@ class Add final : public PreparedStep {
   };
 
   void sum(std::int64_t first, std::int64_t count, std::int32_t* sums) const {
-    const bool bytes = inputs_.size() <= 2 && std::all_of(inputs_.begin(), inputs_.end(), [](const Input& input) {
-                         return input.slot->storage == Storage::bytes;
-                       });
-    if (!bytes) {
+    const Input &a = inputs_.front(), &b = inputs_.back();  // one or two
+    if (a.slot->storage != Storage::bytes || b.slot->storage != Storage::bytes) {
       std::fill_n(sums, count * channels_, 0);
       for (const Input& input : inputs_) add(input, first, count, sums);
       return;
     }
-    WidenCall call{nullptr, nullptr, count * channels_, 0, sums};
-    for (const Input& input : inputs_) {
-      (call.a == nullptr ? call.a : call.b) = input.slot->as<std::uint8_t>() + first * channels_;
-      call.offset += input.min;
-    }
-    widen_(call);
+    const std::int64_t from = first * channels_;
+    const bool two = inputs_.size() > 1;
+    widen_({a.slot->as<std::uint8_t>() + from, two ? b.slot->as<std::uint8_t>() + from : nullptr, count * channels_,
+            a.min + (two ? b.min : 0), sums});
   }
 
   void add(const Input& input, std::int64_t first, std::int64_t count, std::int32_t* sums) const {

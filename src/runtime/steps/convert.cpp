@@ -19,8 +19,9 @@ class Quantize final : public PreparedStep {
         scale_(step.scale),
         kernels_(quantize_kernels(plan.isa)) {
     kernel = out_.storage == Storage::bits ? "quantize_bits" : "quantize_bytes";
-    image_ = out_.shape.size() == 4;
-    channels_ = image_ ? out_.shape[3] : out_.channels();
+    // Of one pixel both layouts are the same.
+    image_ = out_.shape.size() == 4 && out_.shape[1] * out_.shape[2] > 1;
+    channels_ = out_.channels();
     plane_ = image_ ? out_.shape[1] * out_.shape[2] : 1;
     positions_ = out_.positions();
     // The few channels of an input image are one group of bytes: long runs have fewer ends.
