@@ -97,6 +97,9 @@ TEST_F(CompressTest, FineTuningStepsInWhenTheDropDemandsIt) {
   }
   EXPECT_EQ(decisions, 1);
   EXPECT_EQ(epochs, 1);
+  const std::string recipe = read_text("tuned/recipe.toml");
+  EXPECT_THAT(recipe, HasSubstr("teacher = \"float\""));
+  EXPECT_THAT(recipe, HasSubstr("quantize_adds = false"));
 }
 
 TEST_F(CompressTest, FindsTheNormalisationAModelDoesNotState) {
