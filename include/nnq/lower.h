@@ -9,9 +9,9 @@ namespace nnq {
 
 struct Program;
 
-/// Turns a deployable graph (docs/quantized-graph.md) into a program: thresholds instead of float chains, packed weights, float
-/// operators where nothing else fits. Any importable graph lowers. Throws nnq::Error naming the layer, e.g. when an
-/// accumulator could overflow.
+/// Turns a deployable graph (docs/quantized-graph.md) into a program: thresholds instead of float chains, packed
+/// weights, float operators where nothing else fits. Any importable graph lowers. Throws nnq::Error naming the layer,
+/// e.g. when an accumulator could overflow.
 Program lower(const Graph& graph);
 
 /// Writes a .nnq atomically; returns its bytes. The same program gives the same bytes.

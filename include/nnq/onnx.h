@@ -1,4 +1,5 @@
-// ONNX files in and out, opset 7 to 21 (opsets 1 to 6 are read, too, and rewritten as 7). The only room that sees protobuf is src/onnx.
+// ONNX files in and out, opset 7 to 21 (opsets 1 to 6 are read, too, and rewritten as 7). The only room that sees
+// protobuf is src/onnx.
 #pragma once
 
 #include <filesystem>

@@ -55,7 +55,7 @@ struct CompressRequest {
   std::string data;
   double max_drop = 1.0;         // points of accuracy
   std::vector<float> mean, std;  // normalisation of the input; empty: from the model's metadata, else found by trying
-  int epochs = -1;        // fine-tuning budget: -1 = chosen from the bits; 0 = post-training only
+  int epochs = -1;               // fine-tuning budget: -1 = chosen from the bits; 0 = post-training only
   std::vector<std::string> overrides;
   std::filesystem::path run_directory;
   bool resume = false;

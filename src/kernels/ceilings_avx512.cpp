@@ -2,11 +2,12 @@
 #include "kernels/ceilings.h"
 
 #define NNQ_ZERO "vpxord %%zmm28, %%zmm28, %%zmm28\n\tvpxord %%zmm29, %%zmm29, %%zmm29\n\t"
-#define NNQ_TIMES24(X)                                                                                            \
-  X(0)                                                                                                            \
-  X(1)                                                                                                            \
-  X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) X(20) X(21) \
-      X(22) X(23)
+#define NNQ_TIMES24(X)                                                                                             \
+  X(0)                                                                                                             \
+  X(1)                                                                                                             \
+  X(2)                                                                                                             \
+  X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) X(20) X(21) X(22) \
+      X(23)
 #define NNQ_LOOP(BODY)                                                                                              \
   asm volatile(NNQ_ZERO "1:\n\t" BODY "dec %0\n\tjnz 1b"                                                            \
                : "+r"(count)                                                                                        \

@@ -68,7 +68,8 @@ void check_same_run(const std::map<std::string, std::string>& run, const Checkpo
 /// train_graph's own state around a Training.
 class TrainingRun {
  public:
-  TrainingRun(const Graph& graph, const Task& task, const TrainOptions& options, std::filesystem::path folder, bool resume)
+  TrainingRun(const Graph& graph, const Task& task, const TrainOptions& options, std::filesystem::path folder,
+              bool resume)
       : task_(task),
         options_(options),
         folder_(std::move(folder)),
