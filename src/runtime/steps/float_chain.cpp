@@ -52,8 +52,9 @@ class Chain final : public PreparedStep {
   Status run(ThreadPool& pool) override {
     pool.parallel(tasks_, [this](std::int64_t task) {
       const std::int64_t end = std::min(positions_, (task + 1) * each_);
+      float* const own = scratch_bytes == 0 ? nullptr : reinterpret_cast<float*>(scratch) + task * rows_ * channels_;
       for (std::int64_t first = task * each_; first < end; first += rows_)
-        strip(first, std::min(rows_, end - first), reinterpret_cast<float*>(scratch) + task * rows_ * channels_);
+        strip(first, std::min(rows_, end - first), own);
     });
     return {};
   }
