@@ -4,14 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <functional>
 
 #include "core/random.h"
-#include "kernels/cpu.h"
 #include "nnq/encoding.h"
 #include "nnq/program.h"
 #include "nnq/runtime.h"
+#include "runtime/interpreters_bits.h"
 
 namespace nnq::test {
 namespace {
@@ -134,26 +133,9 @@ std::vector<Tensor> interpreted(const Network& network) {
   return outputs;
 }
 
-/// Every instruction set and number of threads gives the interpreter's bits, from memory and from a file.
 void expect_runtime_agrees(const Network& network) {
   ASSERT_TRUE(check_program(network.program).ok()) << check_program(network.program).message();
-  const std::vector<Tensor> expected = interpreted(network);
-  std::shared_ptr<const Model> model;
-  ASSERT_TRUE(Model::from_bytes(serialize_program(network.program), model).ok());
-  for (const Isa isa : every_isa) {
-    if (isa > hardware_isa()) continue;
-    setenv("NNQ_ISA", name_of(isa), 1);
-    for (const int threads : {1, 3}) {
-      std::unique_ptr<Session> session;
-      ASSERT_TRUE(Session::create(model, {.threads = threads}, session).ok());
-      std::vector<Tensor> outputs;
-      const Status status = session->run({&network.x, 1}, outputs);
-      ASSERT_TRUE(status.ok()) << status.message();
-      ASSERT_EQ(outputs.size(), expected.size());
-      EXPECT_EQ(outputs[0], expected[0]) << name_of(isa) << ", " << threads << " threads";
-    }
-  }
-  unsetenv("NNQ_ISA");
+  expect_interpreters_bits(network.program, {network.x}, "real planes");
 }
 
 /// The real sum in double: levels times weights, the border left out.
