@@ -5,14 +5,13 @@
 
 #include "nnq/error.h"
 #include "train/element_loops.h"
+#include "train/records.h"
 
 namespace nnq::train {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-bool records(const at::Tensor& x) { return at::GradMode::is_enabled() && x.requires_grad(); }
 
 at::Tensor values(const at::Tensor& x, float scale, float low, float high) {
   return map_floats(

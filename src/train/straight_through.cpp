@@ -1,5 +1,6 @@
 // Straight-through estimators as autograd functions (Bengio, Leonard, Courville 2013, arXiv:1308.3432).
 #include "train/quantizer.h"
+#include "train/records.h"
 
 namespace nnq::train {
 namespace {
@@ -21,8 +22,6 @@ struct StraightThroughMasked : torch::autograd::Function<StraightThroughMasked> 
     return {gradient[0] * context->get_saved_variables()[0], at::Tensor(), at::Tensor()};
   }
 };
-
-bool records(const at::Tensor& x) { return at::GradMode::is_enabled() && x.requires_grad(); }
 
 }  // namespace
 

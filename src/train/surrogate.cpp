@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "train/quantizer.h"
+#include "train/records.h"
 
 namespace nnq::train {
 namespace {
@@ -21,8 +22,6 @@ struct ClippedThrough : torch::autograd::Function<ClippedThrough> {
     return {(gradient[0] * slope).clamp_(-1, 1), at::Tensor(), at::Tensor()};
   }
 };
-
-bool records(const at::Tensor& x) { return at::GradMode::is_enabled() && x.requires_grad(); }
 
 }  // namespace
 

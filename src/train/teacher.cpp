@@ -9,6 +9,7 @@
 #include "nnq/error.h"
 #include "train/layer_matching.h"
 #include "train/loss.h"
+#include "train/score_memory.h"
 
 namespace nnq::train {
 
@@ -34,20 +35,39 @@ struct Teacher::State {
   std::string input;
   DistillationOptions options;
   std::optional<LayerMatching> matching;
+  std::optional<ScoreMemory> memory;
+
+  at::Tensor scores(const at::Tensor& images) {
+    const auto compute = [this](const at::Tensor& x) {
+      const Executor::Observer watch = matching ? matching->watch_teacher() : Executor::Observer();
+      return class_scores(executor.forward({{input, x}}, false, watch).front()).detach();
+    };
+    const at::NoGradGuard no_gradient;
+    return memory ? memory->scores(images, compute) : compute(images);
+  }
 };
 
-Teacher::Teacher(const DistillationOptions& options, const Graph& student, std::uint64_t seed) {
+Teacher::Teacher(const DistillationOptions& options, const Graph& student, std::uint64_t seed, bool images_come_again) {
   NNQ_CHECK(options.teacher != nullptr && options.teacher->inputs.size() == 1 && !options.teacher->outputs.empty(),
             "a teacher is a network of one input", "teacher");
   NNQ_CHECK(options.weight >= 0 && options.weight <= 1, "the share of the teacher must be in 0 .. 1", "teacher");
   NNQ_CHECK(options.temperature > 0, "the temperature must be above 0", "teacher");
   NNQ_CHECK(options.match_weight >= 0, "the weight of matched layers must not be negative", "teacher");
   state_ = std::make_unique<State>(
-      State{Executor(*options.teacher, {.seed = seed}), options.teacher->inputs[0].name, options, {}});
+      State{Executor(*options.teacher, {.seed = seed}), options.teacher->inputs[0].name, options, {}, {}});
   if (!options.match_layers.empty()) state_->matching.emplace(options.match_layers, student, *options.teacher);
+  if (images_come_again && !state_->matching) state_->memory.emplace();
 }
 
 Teacher::~Teacher() = default;
+
+void Teacher::save(std::map<std::string, Tensor>& tensors) const {
+  if (state_->memory) state_->memory->save(tensors);
+}
+
+void Teacher::restore(const std::map<std::string, Tensor>& tensors) {
+  if (state_->memory) state_->memory->restore(tensors);
+}
 
 Executor::Observer Teacher::watch_student() {
   return state_->matching ? state_->matching->watch_student() : Executor::Observer();
@@ -56,9 +76,7 @@ Executor::Observer Teacher::watch_student() {
 at::Tensor Teacher::mix(const at::Tensor& loss, const at::Tensor& student_scores, const at::Tensor& images) {
   at::Tensor scores;
   try {
-    const at::NoGradGuard no_gradient;
-    const Executor::Observer watch = state_->matching ? state_->matching->watch_teacher() : Executor::Observer();
-    scores = class_scores(state_->executor.forward({{state_->input, images}}, false, watch).front()).detach();
+    scores = state_->scores(images);
   } catch (const Error& error) {
     throw error.inside("teacher");
   }

@@ -1,6 +1,7 @@
 // The teacher of a distillation: a network that is run and never trained.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -15,9 +16,10 @@ std::string network_hash(const Graph& graph);
 
 class Teacher {
  public:
-  /// Throws nnq::Error for options out of range, a teacher of more than one input, or layers to match that are not in
-  /// both networks.
-  Teacher(const DistillationOptions& options, const Graph& student, std::uint64_t seed);
+  /// images_come_again: bit by bit, epoch after epoch (neither shifted nor attacked): their scores are remembered,
+  /// unless layers are matched. Throws nnq::Error for options out of range, a teacher of more than one input, or layers
+  /// to match that are not in both networks.
+  Teacher(const DistillationOptions& options, const Graph& student, std::uint64_t seed, bool images_come_again);
   ~Teacher();
 
   /// What the forward pass of the student has to call; empty where no layers are matched.
@@ -27,6 +29,10 @@ class Teacher {
   /// teacher's logits z_t of these images in evaluation mode and without gradient, L of LayerMatching and m its weight.
   /// Throws nnq::Error when the classes differ in number.
   at::Tensor mix(const at::Tensor& loss, const at::Tensor& student_scores, const at::Tensor& images);
+
+  /// Remembered scores, to a checkpoint and back.
+  void save(std::map<std::string, Tensor>& tensors) const;
+  void restore(const std::map<std::string, Tensor>& tensors);
 
  private:
   struct State;

@@ -69,7 +69,8 @@ Training::Training(const Graph& graph, const Task& task, const TrainOptions& opt
   if (options.distillation.teacher != nullptr) {
     NNQ_CHECK(metric_ == Metric::accuracy, "a teacher is for networks that classify images", "teacher",
               "leave the key out");
-    teacher_ = std::make_unique<Teacher>(options.distillation, graph, options.seed);
+    const bool images_come_again = options.augmentation.shift == 0 && options.adversarial == "none";
+    teacher_ = std::make_unique<Teacher>(options.distillation, graph, options.seed, images_come_again);
   }
   if (options_.ema > 0) start_average();
   if (from != nullptr) restore(*from);
@@ -89,6 +90,7 @@ void Training::restore(const Checkpoint& from) {
   for (const auto& [name, tensor] : from.tensors)
     if (name.starts_with("optimizer/")) state[name.substr(10)] = tensor;
   optimizer_.restore(step_, state);
+  if (teacher_ != nullptr) teacher_->restore(from.tensors);
   for (auto& [name, average] : average_) {
     const auto it = from.tensors.find("average/" + name);
     NNQ_CHECK(it != from.tensors.end() && it->second.shape() == average.sizes().vec(),
@@ -262,6 +264,7 @@ Checkpoint Training::checkpoint() {
   for (const auto& [name, tensor] : optimizer_.state()) c.tensors["optimizer/" + name] = tensor;
   for (const auto& [name, state] : carried_state_) c.tensors["carried/" + name] = from_torch(state);
   for (const auto& [name, average] : average_) c.tensors["average/" + name] = from_torch(average);
+  if (teacher_ != nullptr) teacher_->save(c.tensors);
   return c;
 }
 

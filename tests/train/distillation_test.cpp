@@ -8,6 +8,7 @@
 #include "nnq/error.h"
 #include "train/checkpoint.h"
 #include "train/layer_matching.h"
+#include "train/score_memory.h"
 #include "train/teacher.h"
 #include "train/training.h"
 #include "trainer_testing.h"
@@ -120,6 +121,46 @@ TEST_F(Distillation, EveryBatchIsAPlaceToGoOnFrom) {
   }
   EXPECT_EQ(second.finish_epoch().loss, whole.finish_epoch().loss);
   EXPECT_TRUE(second.checkpoint().tensors == whole.checkpoint().tensors);
+}
+
+TEST(ScoreMemory, AsksForNewImagesOnly) {
+  ScoreMemory memory(5 * 3 * sizeof(float));  // five images
+  const at::Tensor images = at::arange(32, at::kFloat).reshape({8, 1, 2, 2});
+  std::vector<std::int64_t> asked;
+  const auto compute = [&](const at::Tensor& x) {
+    asked.push_back(x.size(0));
+    const at::Tensor sums = x.flatten(1).sum(1, true);
+    return at::cat({sums, sums + 1, sums + 2}, 1);
+  };
+  const at::Tensor all = compute(images);
+  asked.clear();
+  EXPECT_TRUE(at::equal(memory.scores(images.slice(0, 0, 3), compute), all.slice(0, 0, 3)));
+  const at::Tensor mixed = at::tensor(std::vector<std::int64_t>{2, 4, 0, 3});  // two known, two new
+  EXPECT_TRUE(at::equal(memory.scores(images.index_select(0, mixed), compute), all.index_select(0, mixed)));
+  EXPECT_EQ(asked, (std::vector<std::int64_t>{3, 2}));
+  EXPECT_EQ(memory.size(), 5);
+  EXPECT_TRUE(at::equal(memory.scores(images, compute), all)) << "full: the rest is computed";
+  EXPECT_TRUE(at::equal(memory.scores(images, compute), all));
+  EXPECT_TRUE(at::equal(memory.scores(images.slice(0, 0, 5), compute), all.slice(0, 0, 5)));
+  EXPECT_EQ(asked, (std::vector<std::int64_t>{3, 2, 3, 3}));
+  EXPECT_EQ(memory.size(), 5);
+  EXPECT_EQ(memory.scores(images.slice(0, 0, 0), compute).sizes(), (std::vector<std::int64_t>{0, 3}));
+  std::map<std::string, Tensor> saved;
+  memory.save(saved);
+  ScoreMemory second;
+  second.restore(saved);
+  EXPECT_TRUE(at::equal(second.scores(images.slice(0, 1, 5), {}), all.slice(0, 1, 5))) << "restored: nothing to ask";
+  saved["teacher/keys"] = Tensor(DType::i64, {4});
+  EXPECT_THROW(second.restore(saved), Error);
+}
+
+TEST(ScoreMemory, TheSameImageTwiceInABatchIsKeptOnce) {
+  ScoreMemory memory;
+  const at::Tensor images = at::ones({4, 3});
+  const auto compute = [](const at::Tensor& x) { return x * 2; };
+  EXPECT_TRUE(at::equal(memory.scores(images, compute), images * 2));
+  EXPECT_TRUE(at::equal(memory.scores(images, compute), images * 2));
+  EXPECT_EQ(memory.size(), 1);
 }
 
 TEST_F(Distillation, TeachersThatDoNotFitAreRefused) {
