@@ -34,6 +34,28 @@ TEST(DoReFaSheet, ActivationLevelsAndTies) {  // 1
   expect_near(dorefa(Role::activation, 1)->forward(at::tensor({-1.0f, 0.4f, 0.6f, 2.0f}), false), {0, 0, 1, 1}, 0);
 }
 
+TEST(DoReFa, TheRangeIsOneUnlessGivenOrMeasured) {
+  QuantizerContext context;
+  context.bits = 2;
+  context.role = Role::activation;
+  context.node.attributes["range"] = 6.0f;
+  const at::Tensor x = at::tensor({-1.0f, 0.9f, 1.1f, 4.0f, 7.0f}).set_requires_grad(true);
+  const at::Tensor y = find_method("dorefa").make(context)->forward(x, true);
+  expect_near(y.detach(), {0, 0, 2, 4, 6}, 1e-6);
+  y.sum().backward();
+  expect_near(x.grad(), {0, 1, 1, 1, 0}, 0);
+
+  context.node.attributes["range"] = 0.0f;
+  const auto measured = find_method("dorefa").make(context);
+  measured->calibrate(at::linspace(0, 12, 1201));
+  measured->finish_calibration();
+  const double range = measured->activation_code().step * 3;
+  EXPECT_NEAR(range, 12 * 6.0 / 7, 0.25) << "uniform values: the last half step is clipped";
+  EXPECT_EQ(measured->state().size(), 1U);
+  measured->carry_state(2);
+  EXPECT_NEAR(measured->activation_code().step * 3, range, 1e-6);
+}
+
 TEST(DoReFaSheet, ActivationGradientIsTheClip) {
   const at::Tensor x = at::tensor({-0.2f, 0.0f, 0.17f, 1.0f, 1.4f}).set_requires_grad(true);
   dorefa(Role::activation, 2)->forward(x, true).sum().backward();

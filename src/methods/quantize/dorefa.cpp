@@ -3,6 +3,7 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "methods/calibration.h"
 #include "methods/parameters.h"
 #include "methods/stochastic.h"
 #include "methods/support.h"
@@ -23,8 +24,11 @@ const MethodInfo& info() {
       .kind = "quantizer",
       .encoding = "bit planes",
       .roles = "weights 1..8, activations 1..8, gradients 2..8",
-      .parameters = {{"constant_maximum", "0", "", "0, 1",
-                      "weights of 2 bits and more: 1 leaves max|tanh w| out of the gradient"}}};
+      .parameters = {
+          {"constant_maximum", "0", "", "0, 1", "weights of 2 bits and more: 1 leaves max|tanh w| out of the gradient"},
+          {"range", "1", "value units", "0..1e30",
+           "activations: clipped to 0..range (the paper: 1); 0: the range of least squared error on data, "
+           "for networks trained in float"}}};
   return about;
 }
 
@@ -97,7 +101,11 @@ class DoReFa final : public train::Quantizer {
  public:
   explicit DoReFa(const train::QuantizerContext& context) : context_(context), noise_(context.seed, context.node.name) {
     check_bits(context, info(), context.role == train::Role::gradient ? 2 : 1, 8);
-    constant_maximum_ = Parameters(context_, info()).flag("constant_maximum");
+    const Parameters parameters(context_, info());
+    constant_maximum_ = parameters.flag("constant_maximum");
+    const double range = parameters.number("range", 0, 1e30);
+    calibrated_ = range == 0 && context.role == train::Role::activation;
+    if (!calibrated_) set_range(static_cast<float>(range));
     const Encoding table = levels(context.bits);
     std::vector<float> values;
     for (int code = 0; code < 1 << context.bits; ++code)
@@ -108,6 +116,10 @@ class DoReFa final : public train::Quantizer {
   at::Tensor forward(const at::Tensor& x, bool training) override {
     switch (context_.role) {
       case train::Role::activation:
+        if (!scale_.defined()) {
+          calibrate(x);
+          finish_calibration();
+        }
         return train::fused_clip_quantize(x, step(), 0, top());
       case train::Role::gradient:
         if (!training || !at::GradMode::is_enabled() || !x.requires_grad()) return x;
@@ -118,6 +130,23 @@ class DoReFa final : public train::Quantizer {
     check_finite(x, "dorefa");
     if (context_.bits > 1) return Weights::apply(x, table_, context_.bits, constant_maximum_);
     return train::straight_through(x, signs(x).mul_(mean_magnitudes(x, 1)[0]));
+  }
+
+  void calibrate(const at::Tensor& x) override {
+    if (!calibrated_) return;
+    const at::Tensor values = plain(x);
+    observed_.add(values.data_ptr<float>(), values.numel());
+  }
+
+  void finish_calibration() override {
+    if (!calibrated_ || observed_.empty()) return;
+    set_range(static_cast<float>(choose_step(observed_.points(), {0, top()}, "mse", 100) * top()));
+    observed_ = {};
+  }
+
+  std::vector<train::StateEntry> state() override {
+    if (!calibrated_) return {};
+    return {{"scale", &scale_, false, 1}};
   }
 
   Encoding encode(const at::Tensor& w) const override {
@@ -131,6 +160,8 @@ class DoReFa final : public train::Quantizer {
   }
 
   ActivationCode activation_code() const override {
+    NNQ_CHECK(scale_.defined(), "the activation quantizer was never calibrated", "node '" + context_.node.name + "'",
+              "run calibration batches through the network first");
     ActivationCode code;
     code.scale = code.step = static_cast<float>(step());
     code.max = top();
@@ -140,13 +171,21 @@ class DoReFa final : public train::Quantizer {
 
   bool absorbs_relu() const override { return context_.role == train::Role::activation; }
 
+  /// The range stays, its steps become wider or narrower.
+  void carry_state(int bits) override {
+    if (calibrated_ && scale_.defined()) set_range(scale_.item<float>() * static_cast<float>((1 << bits) - 1));
+  }
+
  private:
   int top() const { return (1 << context_.bits) - 1; }
-  double step() const { return static_cast<double>(1 / static_cast<float>(top())); }
+  double step() const { return static_cast<double>(scale_.item<float>()); }
+  void set_range(float range) { scale_ = at::full({1}, range / static_cast<float>(top()), at::kFloat); }
 
   train::QuantizerContext context_;
   NoiseStream noise_;
-  bool constant_maximum_ = false;
+  bool constant_maximum_ = false, calibrated_ = false;
+  at::Tensor scale_;  // activations: step between levels
+  Histogram observed_;
   at::Tensor table_;  // [2^bits] levels of a weight
 };
 
