@@ -7,7 +7,6 @@
 #include <cmath>
 
 #include "nnq/error.h"
-#include "train/carried_state.h"
 #include "train/loss.h"
 #include "train/schedule.h"
 
@@ -50,11 +49,10 @@ Training::Training(const Graph& graph, const Task& task, const TrainOptions& opt
       executor_(restored(graph, from), {.seed = options.seed}),
       source_(task.source(options)),
       optimizer_(options.optimizer) {
-  if (metric_ == Metric::perplexity) carried_ = state_pairs(graph.metadata);
-  carried_outputs_ = state_outputs(graph, carried_);
-  for (const StatePair& pair : carried_) carried_start_.push_back(initial_state(graph, pair.input, options.batch));
-  NNQ_CHECK(graph.inputs.size() == 1 + carried_.size() && !graph.outputs.empty(),
-            "a network of one input is trained; this one has " + std::to_string(graph.inputs.size() - carried_.size()));
+  if (metric_ == Metric::perplexity) carried_.emplace(graph, options.batch);
+  const std::size_t inputs = graph.inputs.size() - (carried_ ? carried_->size() : 0);
+  NNQ_CHECK(inputs == 1 && !graph.outputs.empty(),
+            "a network of one input is trained; this one has " + std::to_string(inputs));
   NNQ_CHECK(options.epochs >= 0, "the number of epochs must not be negative");
   NNQ_CHECK(options.ema >= 0 && options.ema < 1, "ema must be in 0 .. 1, 1 excluded");
   NNQ_CHECK(options.clip_gradient_norm >= 0, "the gradient norm to clip at must not be negative");
@@ -67,10 +65,10 @@ Training::Training(const Graph& graph, const Task& task, const TrainOptions& opt
     adversary_ = std::make_unique<Adversary>(executor_, *task.preprocessing(), options);
   }
   if (options.distillation.teacher != nullptr) {
-    NNQ_CHECK(metric_ == Metric::accuracy, "a teacher is for networks that classify images", "teacher",
-              "leave the key out");
-    const bool images_come_again = options.augmentation.shift == 0 && options.adversarial == "none";
-    teacher_ = std::make_unique<Teacher>(options.distillation, graph, options.seed, images_come_again);
+    teacher_ = std::make_unique<Teacher>(
+        options.distillation, graph, options.seed,
+        TeacherInput{.come_again = options.augmentation.shift == 0 && options.adversarial == "none",
+                     .streams = carried_ ? options.batch : 0});
   }
   if (options_.ema > 0) start_average();
   if (from != nullptr) restore(*from);
@@ -85,8 +83,7 @@ void Training::restore(const Checkpoint& from) {
   correct_ = from.correct;
   seen_ = from.seen;
   std::map<std::string, Tensor> state;
-  for (const auto& [name, tensor] : from.tensors)
-    if (name.starts_with("carried/")) carried_state_[name.substr(8)] = to_torch(tensor);
+  if (carried_) carried_->restore("carried/", from.tensors);
   for (const auto& [name, tensor] : from.tensors)
     if (name.starts_with("optimizer/")) state[name.substr(10)] = tensor;
   optimizer_.restore(step_, state);
@@ -137,16 +134,8 @@ at::Tensor Training::add_penalties(at::Tensor loss) {
 /// The network's inputs: the batch, and the state behind the step before.
 std::map<std::string, at::Tensor> Training::inputs_of(const at::Tensor& input) const {
   std::map<std::string, at::Tensor> inputs = {{input_, input}};
-  for (std::size_t i = 0; i < carried_.size(); ++i) {
-    const auto it = carried_state_.find(carried_[i].input);
-    inputs[carried_[i].input] = it != carried_state_.end() ? it->second : carried_start_[i];
-  }
+  if (carried_) carried_->add_to(inputs);
   return inputs;
-}
-
-void Training::carry(const std::vector<at::Tensor>& outputs) {
-  for (std::size_t i = 0; i < carried_.size(); ++i)
-    carried_state_[carried_[i].input] = outputs[carried_outputs_[i]].detach();
 }
 
 at::Tensor Training::loss_of(const at::Tensor& scores, const at::Tensor& labels) const {
@@ -186,7 +175,7 @@ bool Training::step() {
   if (options_.clip_gradient_norm > 0) clip_gradients(parameters, options_.clip_gradient_norm);
   optimizer_.step(parameters, learning_rate(batch_));
   for (const Parameter& p : parameters) p.tensor->mutable_grad().reset();
-  carry(outputs);
+  if (carried_) carried_->take_from(outputs);
   ++step_;
   ++batch_;
   if (!average_.empty()) move_average(parameters);
@@ -229,7 +218,8 @@ EpochReport Training::finish_epoch() {
   batch_ = correct_ = seen_ = 0;
   loss_sum_ = seconds_ = 0;
   loading_ = false;
-  carried_state_.clear();
+  if (carried_) carried_->clear();
+  if (teacher_ != nullptr) teacher_->start_again();
   return report;
 }
 
@@ -262,7 +252,7 @@ Checkpoint Training::checkpoint() {
   c.seen = seen_;
   for (const Parameter& p : executor_.parameters()) c.tensors["model/" + p.name] = from_torch(*p.tensor);
   for (const auto& [name, tensor] : optimizer_.state()) c.tensors["optimizer/" + name] = tensor;
-  for (const auto& [name, state] : carried_state_) c.tensors["carried/" + name] = from_torch(state);
+  if (carried_) carried_->save("carried/", c.tensors);
   for (const auto& [name, average] : average_) c.tensors["average/" + name] = from_torch(average);
   if (teacher_ != nullptr) teacher_->save(c.tensors);
   return c;

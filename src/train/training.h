@@ -5,11 +5,12 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "nnq/recurrent.h"
 #include "train/adversary.h"
+#include "train/carried_state.h"
 #include "train/checkpoint.h"
 #include "train/executor.h"
 #include "train/optimizer.h"
@@ -57,7 +58,6 @@ class Training {
   [[noreturn]] void explain(const std::map<std::string, at::Tensor>& inputs, const std::string& what);
 
   std::map<std::string, at::Tensor> inputs_of(const at::Tensor& input) const;
-  void carry(const std::vector<at::Tensor>& outputs);
   at::Tensor loss_of(const at::Tensor& scores, const at::Tensor& labels) const;
 
   const TrainOptions& options_;
@@ -68,10 +68,7 @@ class Training {
   std::unique_ptr<Adversary> adversary_;  // null: training on clean images
   std::unique_ptr<Teacher> teacher_;      // null: no distillation
   std::string input_;
-  std::vector<StatePair> carried_;            // text: recurrent state from one step to the next
-  std::vector<std::size_t> carried_outputs_;  // graph outputs that hold it
-  std::vector<at::Tensor> carried_start_;     // at the beginning of the text
-  std::map<std::string, at::Tensor> carried_state_;
+  std::optional<CarriedState> carried_;  // text: from one step to the next
   std::map<std::string, at::Tensor> average_;
   std::vector<double> scores_;
   std::int64_t epoch_ = 0, batch_ = 0, step_ = 0;

@@ -6,6 +6,7 @@
 
 #include "nnq/error.h"
 #include "nnq/recurrent.h"
+#include "train/carried_state.h"
 #include "train/checkpoint.h"
 #include "train/task.h"
 #include "train/trainer_testing.h"
@@ -123,6 +124,52 @@ TEST_F(TextTraining, TheSameSeedGivesTheSameWeightsAndEveryBatchIsAPlaceToGoOnFr
     ++resumed;
   }
   EXPECT_GT(resumed, 2);
+}
+
+TEST_F(TextTraining, ATeacherReadsTheTextAndKeepsItsState) {
+  const Graph graph = model();
+  DistillationOptions options;
+  options.teacher = std::make_shared<const Graph>(graph);
+  options.weight = 1;
+  options.temperature = 1;
+  Teacher teacher(options, graph, 1, {.streams = 4});
+  Executor same(graph, {.seed = 1});
+  CarriedState carried(graph, 4);
+  const at::NoGradGuard no_gradient;
+  for (int step = 0; step < 4; ++step) {
+    if (step == 3) teacher.start_again();  // and `same` goes on
+    const at::Tensor words = at::randint(5, {10, 4}, at::kLong);
+    std::map<std::string, at::Tensor> inputs = {{graph.inputs[0].name, words}};
+    carried.add_to(inputs);
+    const auto outputs = same.forward(inputs, false);
+    carried.take_from(outputs);
+    const auto divergence = teacher.mix(at::ones({}), outputs.front().flatten(0, -2), words).item<double>();
+    if (step < 3)
+      EXPECT_NEAR(divergence, 0, 1e-9) << step;
+    else
+      EXPECT_GT(divergence, 1e-9);
+  }
+}
+
+TEST_F(TextTraining, TaughtItLearnsAndEveryBatchIsAPlaceToGoOnFrom) {
+  TrainOptions options = text_options();
+  options.epochs = 12;
+  const auto teacher = std::make_shared<const Graph>(run(model(), options).graph);
+  options.distillation.teacher = teacher;
+  options.distillation.weight = 1;
+  options.distillation.temperature = 1;
+  EXPECT_LT(train_graph(model(), task, options, other.path, false, {}).best_validation, 3.5) << "no label is looked at";
+  Training whole(model(), task, options, nullptr);
+  for (int i = 0; i < 7; ++i) whole.step();
+  const Checkpoint from = whole.checkpoint();
+  EXPECT_TRUE(from.tensors.contains("teacher/carried/lstm1.h"));
+  Training second(model(), task, options, &from);
+  while (whole.step()) {
+  }
+  while (second.step()) {
+  }
+  EXPECT_EQ(second.finish_epoch().loss, whole.finish_epoch().loss);
+  EXPECT_TRUE(second.checkpoint().tensors == whole.checkpoint().tensors);
 }
 
 TEST_F(TextTraining, AnInterruptedRunGoesOnBitForBit) {
