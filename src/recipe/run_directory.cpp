@@ -237,11 +237,11 @@ void RunDirectory::add_record(std::size_t stage, const ordered_json& record) {
   append_line(dump(line, -1) + "\n");
 }
 
-void RunDirectory::add_epoch(std::size_t stage, const train::EpochReport& report) {
+void RunDirectory::add_epoch(std::size_t stage, const train::EpochReport& report, bool likelihood) {
   ordered_json line = {{"epoch", report.epoch}, {"loss", report.loss}};
   if (report.train_accuracy >= 0)
     line["train_accuracy"] = report.train_accuracy;
-  else
+  else if (likelihood)
     line["train_perplexity"] = std::exp(report.loss);
   if (report.validation >= 0) line["validation"] = report.validation;
   line["learning_rate"] = report.learning_rate;

@@ -48,8 +48,9 @@ class RunDirectory {
   std::string name() const { return folder_.filename().string(); }
   std::filesystem::path file(const std::string& name) const { return folder_ / name; }
 
-  /// One line of metrics.jsonl, on disk when this returns. `stage` counts from 0, epochs from 1.
-  void add_epoch(std::size_t stage, const train::EpochReport& report);
+  /// One line of metrics.jsonl, on disk when this returns. `stage` counts from 0, epochs from 1. likelihood: a text's
+  /// loss is the logarithm of its perplexity (no teacher is in it), which is then in the line too.
+  void add_epoch(std::size_t stage, const train::EpochReport& report, bool likelihood = true);
   /// Any other record of a stage, e.g. {"event": "calibrate", ...}; "stage" is put in front.
   void add_record(std::size_t stage, const nlohmann::ordered_json& record);
   /// For resume: forgets the epochs behind `epoch` of `stage` and all of later stages, and a torn last line.

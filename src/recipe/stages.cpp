@@ -84,15 +84,16 @@ void train_stage(RunState& state, const Stage& stage) {
   options.seed = state.recipe.seed;
   options.augmentation = state.recipe.augmentation;
   options.distillation.teacher = teacher_of(state, stage);
+  const bool likelihood = stage.teacher.empty();  // a text's loss is the logarithm of its perplexity
   const bool resume = state.resume && std::filesystem::exists(checkpoints(state));
   if (stage.dropout > 0) state.graph = add_dropout(std::move(state.graph), static_cast<float>(stage.dropout));
   const train::TrainResult result = train::train_graph(
       state.graph, *make_task(state), options, checkpoints(state), resume, [&](const train::EpochReport& report) {
-        state.directory.add_epoch(state.stage, report);
+        state.directory.add_epoch(state.stage, report, likelihood);
         std::map<std::string, double> metrics = {
             {"loss", report.loss}, {"learning_rate", report.learning_rate}, {"seconds", report.seconds}};
         if (report.train_accuracy >= 0) metrics["train_accuracy"] = report.train_accuracy;
-        if (report.train_accuracy < 0) metrics["train_perplexity"] = std::exp(report.loss);
+        if (report.train_accuracy < 0 && likelihood) metrics["train_perplexity"] = std::exp(report.loss);
         if (report.validation >= 0) metrics["validation"] = report.validation;
         state.store.add_epoch(state.run_id, static_cast<std::int64_t>(state.stage), report.epoch, metrics);
       });

@@ -226,8 +226,10 @@ EpochReport Training::finish_epoch() {
 double Training::mean_loss() const { return seen_ > 0 ? loss_sum_ / static_cast<double>(seen_) : 0; }
 
 std::string Training::progress_text() const {
-  return metric_ == Metric::perplexity ? fmt::format("perplexity {:.1f}", std::exp(mean_loss()))
-                                       : fmt::format("loss {:.3f}, {:.1f} %", mean_loss(), accuracy());
+  if (metric_ == Metric::perplexity)
+    return teacher_ != nullptr ? fmt::format("loss {:.3f}", mean_loss())
+                               : fmt::format("perplexity {:.1f}", std::exp(mean_loss()));
+  return fmt::format("loss {:.3f}, {:.1f} %", mean_loss(), accuracy());
 }
 
 double Training::accuracy() const {

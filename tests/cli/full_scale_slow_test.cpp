@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "cli/command.h"
 #include "core/random.h"
@@ -18,7 +20,7 @@ constexpr const char* teacher = "distillation_teacher";
 constexpr const char* teacher_run = "runs/reproduce/distillation/distillation_teacher-seed1";
 
 /// CIFAR-10, MNIST and the Penn Treebank as folders of a few noisy samples.
-class FullScaleRecipes : public testing::Test {
+class FullScaleRecipes : public testing::TestWithParam<std::string> {
  protected:
   FullScaleRecipes() {
     for (const char* batch :
@@ -61,7 +63,7 @@ class FullScaleRecipes : public testing::Test {
   Ran train(const std::filesystem::path& recipe, const std::string& run) const {
     const bool mines = recipe.stem() == "ci_bcnn_resnet20";
     return nnq::test::nnq(
-        "train '" + recipe.string() + "' --run '" + run + "' --set train.epochs=1 --set validation=20 --threads 2" +
+        "train '" + recipe.string() + "' --run '" + run + "' --set train.epochs=1 --set validation=20 --threads 1" +
             (mines ? " --set mine_interactions.steps=2 --set mine_interactions.images=50" : "") + " --json",
         "cd '" + folder_.path().string() + "' && NNQ_DATA='" + (folder_ / "data") + "' ");
   }
@@ -70,21 +72,28 @@ class FullScaleRecipes : public testing::Test {
   nnq::Random random_{8};
 };
 
-TEST_F(FullScaleRecipes, StartAndDeploy) {
-  if (!NNQ_HAS_TRAIN) GTEST_SKIP() << "this build has no training library";
-  std::set<std::filesystem::path> recipes;
+/// recipes/full without its teacher, by name.
+std::vector<std::string> recipes() {
+  std::set<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator(NNQ_SOURCE_DIR "/recipes/full"))
-    recipes.insert(entry.path());
-  const std::filesystem::path first = NNQ_SOURCE_DIR "/recipes/full/" + std::string(teacher) + ".toml";
-  ASSERT_EQ(recipes.erase(first), 1U);
-  std::vector<std::filesystem::path> in_order{first};
-  in_order.insert(in_order.end(), recipes.begin(), recipes.end());
-  for (const auto& recipe : in_order) {
-    const std::string run = recipe == first ? teacher_run : "runs/" + recipe.stem().string();
-    const Ran ran = train(recipe, run);
+    names.insert(entry.path().stem().string());
+  names.erase(teacher);
+  return {names.begin(), names.end()};
+}
+
+TEST_P(FullScaleRecipes, StartsAndDeploys) {
+  if (!NNQ_HAS_TRAIN) GTEST_SKIP() << "this build has no training library";
+  const std::filesystem::path folder = NNQ_SOURCE_DIR "/recipes/full";
+  std::vector<std::pair<std::string, std::string>> runs{{GetParam(), "runs/" + GetParam()}};
+  if (GetParam().starts_with("distillation_")) runs.insert(runs.begin(), {teacher, teacher_run});
+  for (const auto& [recipe, run] : runs) {
+    const Ran ran = train(folder / (recipe + ".toml"), run);
     EXPECT_EQ(ran.code, 0) << recipe << ": " << ran.err;
     EXPECT_TRUE(std::filesystem::exists(folder_.path() / run / "model.nnq")) << recipe;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Paper, FullScaleRecipes, testing::ValuesIn(recipes()),
+                         [](const auto& recipe) { return recipe.param; });
 
 }  // namespace

@@ -95,6 +95,19 @@ TEST(TextRun, QuantizedModelsAreSmallAndAgreeWithTraining) {
   }
 }
 
+TEST(TextRun, TheFloatModelTeachesItsQuantizedSelf) {
+  const WorkingFolder folder;
+  const std::string data = write_sentences(folder.path());
+  const std::string text = text_head(data) + training(5) + quantizing(2, true) + training(2);
+  const RunResult taught = run_text(text + "teacher = 'float'\ndistill_weight = 1.0\ntemperature = 1\n", {});
+  EXPECT_LT(taught.value, 3.2);
+  for (const nlohmann::json& record : read_metrics(taught.run)) {
+    if (record.contains("epoch")) {
+      EXPECT_EQ(record.contains("train_perplexity"), record["stage"] == 0);
+    }
+  }
+}
+
 TEST(TextRun, MoreBitsLoseLessWithoutRetraining) {
   const WorkingFolder folder;
   const std::string data = write_sentences(folder.path());
