@@ -198,7 +198,10 @@ void correct_biases_stage(RunState& state, const Stage& stage) {
 void reestimate_batch_norm_stage(RunState& state, const Stage& stage) {
   NNQ_CHECK(!state.text, "batch statistics are measured on images", "reestimate_batch_norm", "leave the stage out");
   state.graph = train::reestimate_batch_norm(state.graph, state.train, state.preprocessing,
-                                             {stage.batches, stage.train.batch, state.recipe.seed});
+                                             {.batches = stage.batches,
+                                              .batch = stage.train.batch,
+                                              .seed = state.recipe.seed,
+                                              .augmentation = state.recipe.augmentation});
   if (!state.quantized) state.reference = state.graph;
 }
 

@@ -79,8 +79,7 @@ Graph reestimate_batch_norm(const Graph& graph, const Samples& samples, const Pr
   for (const Parameter& p : executor.parameters()) buffers[p.name] = p.tensor;
   const std::int64_t count = samples.images.shape()[0], batch = std::min(options.batch, count);
   NNQ_CHECK(batch > 0, "there are no images to measure on", samples.source);
-  BatchLoader loader(samples, preprocessing,
-                     {.batch = batch, .shuffle = true, .drop_last = true, .seed = options.seed});
+  BatchLoader loader(samples, preprocessing, {batch, true, true, options.seed, options.augmentation});
   loader.start(0);
   std::int64_t seen = 0;
   BatchLoader::Batch next;

@@ -12,6 +12,8 @@ namespace nnq::train {
 struct StatisticsOptions {
   std::int64_t batches = 50, batch = 128;
   std::uint64_t seed = 1;  // of the order in which training images are taken
+  Augmentation
+      augmentation;  // as in training: what shifts bring in at the borders is part of what weights were made for
 };
 
 /// `graph` with the mean and variance of every BatchNormalization over up to `batches` batches of `samples`, weights

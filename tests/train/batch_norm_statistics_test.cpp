@@ -26,7 +26,8 @@ class BatchNormStatistics : public TrainerTest {
     throw Error("no normalisation");
   }
   static Graph measured(const Graph& graph, const Samples& samples, std::int64_t batches, std::int64_t batch) {
-    return reestimate_batch_norm(graph, samples, centred(), {.batches = batches, .batch = batch, .seed = 3});
+    return reestimate_batch_norm(graph, samples, centred(),
+                                 {.batches = batches, .batch = batch, .seed = 3, .augmentation = {}});
   }
   /// What goes into the first normalisation for all samples, [channels, values].
   static at::Tensor input_of_first(const Graph& graph, const Samples& samples) {
@@ -59,6 +60,20 @@ TEST_F(BatchNormStatistics, AreThoseOfTheDataAndNothingElseChanges) {
     for (const Node& node : graph.nodes) norms += node.is("BatchNormalization") ? 1 : 0;
     EXPECT_EQ(changed, 2 * norms);
   }
+}
+
+TEST_F(BatchNormStatistics, SeeTheImagesThatTrainingSees) {
+  const Graph graph = network();
+  const std::string mean = first_norm(graph).inputs[3];
+  StatisticsOptions options{.batches = 4, .batch = 100, .seed = 3, .augmentation = {}};
+  const auto means = [&] {
+    return to_torch(reestimate_batch_norm(graph, train, centred(), options).initializers.at(mean));
+  };
+  const at::Tensor plain = means();
+  options.augmentation.shift = 2;
+  EXPECT_GT((means() - plain).abs().max().item<double>(), 0.02) << "borders of zeros came in";
+  options.augmentation = {.shift = 0, .flip = true};
+  EXPECT_GT((means() - plain).abs().max().item<double>(), 1e-6);
 }
 
 TEST_F(BatchNormStatistics, AreOfTheQuantizedNetworkAsItDeploys) {
