@@ -9,7 +9,17 @@
 namespace nnq {
 
 /// Ways to multiply codes with weights (docs/kernels.md).
-enum class Method : std::uint8_t { int8, wide, narrow, w2a2_lookup, w1a2_lookup, w1a4_lookup, binary, binary_lookup };
+enum class Method : std::uint8_t {
+  int8,
+  wide,
+  narrow,
+  winograd,
+  w2a2_lookup,
+  w1a2_lookup,
+  w1a4_lookup,
+  binary,
+  binary_lookup
+};
 
 struct LayerCost {
   std::int64_t positions;   // of the output

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "kernels/winograd/winograd.h"
 #include "runtime/cost_model.h"
+#include "runtime/steps/winograd.h"
 
 namespace nnq {
 namespace {
@@ -99,6 +101,28 @@ std::vector<LayerChoice> choose_products(const PlanContext& plan, const Step& st
   return choices;
 }
 
+/// Winograd's filtering next to the other multiplying kernels, in front where it is the fastest.
+void add_winograd(const PlanContext& plan, const Step& step, const LayerWeights& weights, std::int32_t largest,
+                  std::vector<LayerChoice>& choices, std::vector<std::string>& refused) {
+  if (step.kind == StepKind::dense) return;
+  const WinogradKernels& kernels = winograd_kernels(plan.isa);
+  const LayerGeometry g(plan.slot(step.inputs[0]), plan.slot(step.outputs[0]), step);
+  if (const std::string why = winograd_refuses(g, step, weights, largest); !why.empty()) {
+    refused.push_back(std::string(kernels.name) + ": " + why);
+    return;
+  }
+  LayerChoice winograd;
+  winograd.winograd = true;
+  winograd.form = LayerInput::Form::wide;
+  winograd.name = kernels.name;
+  winograd.ceiling_share = 36.0 / 16;
+  // Transforming codes, sums and weights costs as much as a few channels, outputs and tiles more.
+  const std::int64_t tiles = winograd_rows(g.n * ((g.out_h + 1) / 2) * ((g.out_w + 1) / 2)) + 2;
+  winograd.microseconds = estimated_microseconds(
+      plan.isa, Method::winograd, {4 * tiles, 9 * (g.in_c + 3), round_up(step.out_channels, winograd_panel) + 2});
+  choices.insert(winograd.microseconds < choices[0].microseconds ? choices.begin() : choices.end(), winograd);
+}
+
 }  // namespace
 
 std::vector<LayerChoice> choose_bytes(const PlanContext& plan, const Step& step, const LayerWeights& weights,
@@ -108,6 +132,7 @@ std::vector<LayerChoice> choose_bytes(const PlanContext& plan, const Step& step,
   const std::int32_t border = step.pad_value - code.min, largest = code.max - code.min;
   const int bits = weights.levels.size() <= 2 ? 1 : 2;
   std::vector<LayerChoice> choices = choose_products(plan, step, weights, std::max(largest, border), refused);
+  add_winograd(plan, step, weights, std::max(largest, std::clamp(border, 0, 255)), choices, refused);
   if (kernels.lookup != nullptr) {
     if (const std::string why = lookup_refuses(kernels, step, weights, largest); !why.empty()) {
       refused.push_back(std::string(kernels.lookup_name) + ": " + why);
