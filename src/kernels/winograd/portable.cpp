@@ -14,12 +14,11 @@ void spread(std::int32_t a, std::int32_t b, std::int32_t c, std::int32_t* to, st
 
 /// U of input channel c of output o of the panel.
 void transform_weights(const WinogradCall& call, std::int64_t c, std::int64_t o, std::int32_t (&u)[16]) {
-  const std::int64_t tap = (call.channels + 1) / 2 * 32;
-  const std::uint8_t* const at = call.weights + c / 2 * 32 + o * 2 + c % 2;
+  const std::uint8_t* const at = call.weights + c / 2 * winograd_pair + o * 2 + c % 2;
   std::int32_t half[12];  // [4][3]
   for (std::int64_t x = 0; x < 3; ++x)
-    spread(static_cast<std::int8_t>(at[x * tap]), static_cast<std::int8_t>(at[(3 + x) * tap]),
-           static_cast<std::int8_t>(at[(6 + x) * tap]), half + x, 3);
+    spread(static_cast<std::int8_t>(at[x * 32]), static_cast<std::int8_t>(at[(3 + x) * 32]),
+           static_cast<std::int8_t>(at[(6 + x) * 32]), half + x, 3);
   for (std::int64_t y = 0; y < 4; ++y) spread(half[y * 3], half[y * 3 + 1], half[y * 3 + 2], u + y * 4, 1);
 }
 

@@ -30,6 +30,8 @@ namespace nnq {
 inline constexpr std::int64_t winograd_panel = 16;
 /// Pairs of input channels whose transformed weights are in the room at a time: 64 KB.
 inline constexpr std::int64_t winograd_pairs = 64;
+/// Bytes of weights of a pair of input channels in a panel: 9 taps, 16 outputs, 2 channels.
+inline constexpr std::int64_t winograd_pair = 288;
 
 /// Tiles are multiplied 6 or 5 at a time; rows of V there must be for that many of them.
 inline constexpr std::int64_t winograd_rows(std::int64_t tiles) {
@@ -51,7 +53,7 @@ struct WinogradCall {
   const std::int16_t* v;        // [16][plane]: rows [tiles] of channels, padded to a multiple of 16
   std::int64_t channels;        // of the input
   std::int64_t tiles;           // at least 1; what lies in V's rows behind them is read and does not matter
-  const std::uint8_t* weights;  // [9 taps][(channels + 1) / 2][16 outputs][2] int8; 0 for a channel that is not there
+  const std::uint8_t* weights;  // [(channels + 1) / 2][9 taps][16 outputs][2] int8; 0 for a channel that is not there
   const std::int32_t* const* starts;  // [tiles][2][2]: what a position's sums start from, by output
   std::int64_t column;                // first output of the panel, in starts and sums
   std::int32_t* sums;                 // [2][2 * tiles][stride]: the tiles' first and second rows of positions

@@ -23,14 +23,13 @@ inline __m256i less(__m256i a, __m256i b) { return _mm256_sub_epi16(a, b); }
 
 /// U of 64 pairs of channels or fewer, from pair `first`: to u[16][winograd_pairs * 2 + 2] vectors, two a pair.
 void transform_weights(const WinogradCall& call, std::int64_t first, std::int64_t count, std::byte* u) {
-  const std::int64_t tap = (call.channels + 1) / 2 * 32;
-  const std::uint8_t* at = call.weights + first * 32;
-  for (std::int64_t k = 0; k < 2 * count; ++k, at += 16, u += 32) {
+  for (std::int64_t k = 0; k < 2 * count; ++k, u += 32) {
+    const std::uint8_t* const at = call.weights + (first + k / 2) * winograd_pair + k % 2 * 16;
     __m256i half[4][3];
     NNQ_UNROLL
     for (int x = 0; x < 3; ++x) {
-      const __m256i a = _mm256_cvtepi8_epi16(bytes(at + x * tap)), b = _mm256_cvtepi8_epi16(bytes(at + (3 + x) * tap)),
-                    c = _mm256_cvtepi8_epi16(bytes(at + (6 + x) * tap)), outer = add(a, c);
+      const __m256i a = _mm256_cvtepi8_epi16(bytes(at + x * 32)), b = _mm256_cvtepi8_epi16(bytes(at + (3 + x) * 32)),
+                    c = _mm256_cvtepi8_epi16(bytes(at + (6 + x) * 32)), outer = add(a, c);
       half[0][x] = add(a, a);
       half[1][x] = add(outer, b);
       half[2][x] = less(outer, b);
@@ -110,7 +109,7 @@ void winograd_input(const std::uint8_t* const* pixels, std::int64_t channels, st
                     std::int64_t plane) noexcept {
   for (std::int64_t c = 0; c < channels; c += 16, v += 16) {
     __m256i half[4][4];
-    NNQ_UNROLL
+#pragma GCC unroll 1
     for (int x = 0; x < 4; ++x) {
       __m256i d[4];
       NNQ_UNROLL
@@ -123,7 +122,7 @@ void winograd_input(const std::uint8_t* const* pixels, std::int64_t channels, st
       half[2][x] = less(d[2], d[1]);
       half[3][x] = less(d[1], d[3]);
     }
-    NNQ_UNROLL
+#pragma GCC unroll 1
     for (int y = 0; y < 4; ++y) {
       std::int16_t* const to = v + y * 4 * plane;
       store(to, less(half[y][0], half[y][2]));
@@ -143,7 +142,11 @@ void winograd_products(const WinogradCall& call) noexcept {
   for (std::int64_t k = 0; k < pairs; k += winograd_pairs) {
     const std::int64_t count = pairs - k < winograd_pairs ? pairs - k : winograd_pairs;
     transform_weights(call, k, count, u);
+    // What is multiplied next, the next panel's first pairs after the last, comes from far away: ask for it now.
+    const std::uint8_t* next = call.weights + (k + count) * winograd_pair;
     for (std::int64_t p = 0; p < 16; ++p) {
+#pragma GCC unroll 1
+      for (int i = 0; i < 18; ++i, next += 64) _mm_prefetch(reinterpret_cast<const char*>(next), _MM_HINT_T1);
       const std::int16_t* v = call.v + p * plane + 2 * k;
       const std::byte* const panel = u + p * (winograd_pairs * 64 + 64);
       std::int32_t* to = m + p * m_plane;
@@ -153,6 +156,7 @@ void winograd_products(const WinogradCall& call) noexcept {
   }
   for (std::int64_t t = 0; t < call.tiles; ++t) {
     std::int32_t *const first = call.sums + 2 * t * call.stride, *const second = first + 2 * call.tiles * call.stride;
+#pragma GCC unroll 1
     for (int h = 0; h < 2; ++h)
       put_sums(m + t * 16 + h * 8, m_plane, call.starts + 4 * t, call.column + h * 8, first, second, call.stride);
   }

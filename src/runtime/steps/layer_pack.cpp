@@ -103,6 +103,10 @@ class Packer {
   /// All weights of output o; what lies between the taps' bytes stays 0.
   void fill_row(std::int64_t o, std::uint8_t* row) const {
     const std::int8_t* values = weights_.values().data() + o * weights_.taps * weights_.tap;
+    for (std::int64_t e = 0; choice_.winograd && e < weights_.taps * weights_.tap; ++e)  // all taps of a pair together
+      std::memcpy(row + (e % weights_.tap / 2 * weights_.taps + e / weights_.tap) * 2 + e % weights_.tap % 2,
+                  values + e, 1);
+    if (choice_.winograd) return;
     for (std::int64_t run = 0; run < runs_.runs; ++run, row += weight_bytes(runs_.run_bytes)) {
       for (std::int64_t t = 0; t < runs_.run_taps; ++t, values += weights_.tap)
         fill_tap(values, row + t * weight_bytes(runs_.tap_bytes));
