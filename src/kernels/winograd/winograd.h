@@ -26,8 +26,10 @@
 
 namespace nnq {
 
-/// Outputs of a panel; 16-bit elements in front of each of the 16 elements of a tile are padded to that, too.
+/// Outputs of a panel.
 inline constexpr std::int64_t winograd_panel = 16;
+/// Channels of the input at least: kernels read 16 of a pixel together.
+inline constexpr std::int64_t winograd_least_channels = 16;
 /// Pairs of input channels whose transformed weights are in the room at a time: 64 KB.
 inline constexpr std::int64_t winograd_pairs = 64;
 /// Bytes of weights of a pair of input channels in a panel: 9 taps, 16 outputs, 2 channels.

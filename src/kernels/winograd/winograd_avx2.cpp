@@ -14,12 +14,10 @@ inline __m128i bytes(const std::uint8_t* p) { return _mm_loadu_si128(reinterpret
 inline __m256i add(__m256i a, __m256i b) { return _mm256_add_epi16(a, b); }
 inline __m256i less(__m256i a, __m256i b) { return _mm256_sub_epi16(a, b); }
 
-/// The last channels of a pixel, where no 16 are left.
-[[gnu::noinline]] __m256i last_codes(const std::uint8_t* p, std::int64_t count) {
-  alignas(16) std::uint8_t codes[16] = {};
-  for (std::int64_t i = 0; i < count; ++i) codes[i] = p[i];
-  return _mm256_cvtepu8_epi16(bytes(codes));
-}
+/// Shuffles that move bytes 16 - n .. 15 to the front and put zeros behind them: 16 bytes from entry 16 - n.
+constexpr std::uint8_t to_front[32] = {0,    1,    2,    3,    4,    5,    6,    7,    8,    9,    10,
+                                       11,   12,   13,   14,   15,   0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
+                                       0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80};
 
 /// U of 64 pairs of channels or fewer, from pair `first`: to u[16][winograd_pairs * 2 + 2] vectors, two a pair.
 void transform_weights(const WinogradCall& call, std::int64_t first, std::int64_t count, std::byte* u) {
@@ -108,14 +106,16 @@ inline void put_sums(const std::int32_t* m, std::int64_t plane, const std::int32
 void winograd_input(const std::uint8_t* const* pixels, std::int64_t channels, std::int16_t* v,
                     std::int64_t plane) noexcept {
   for (std::int64_t c = 0; c < channels; c += 16, v += 16) {
+    // The last channels are read together with those in front of them.
+    const std::int64_t over = channels - c < 16 ? 16 - (channels - c) : 0;
+    const __m128i shuffle = bytes(to_front + over);
     __m256i half[4][4];
 #pragma GCC unroll 1
     for (int x = 0; x < 4; ++x) {
       __m256i d[4];
       NNQ_UNROLL
       for (int y = 0; y < 4; ++y) {
-        const std::uint8_t* const p = pixels[y * 4 + x] + c;
-        d[y] = channels - c >= 16 ? _mm256_cvtepu8_epi16(bytes(p)) : last_codes(p, channels - c);
+        d[y] = _mm256_cvtepu8_epi16(_mm_shuffle_epi8(bytes(pixels[y * 4 + x] + c - over), shuffle));
       }
       half[0][x] = less(d[0], d[2]);
       half[1][x] = add(d[1], d[2]);

@@ -41,31 +41,50 @@ class WinogradLayer final : public PreparedStep {
     ceiling_share = choice.ceiling_share;
     v_bytes_ = lines(32 * winograd_plane(tiles_, geometry_.in_c));
     sums_bytes_ = lines(16 * tiles_ * panels_ * winograd_panel);
-    starts_bytes_ = lines(4 * tiles_ * static_cast<std::int64_t>(sizeof(std::int32_t*)));
+    block_bytes_ = v_bytes_ + sums_bytes_ + lines(4 * tiles_ * static_cast<std::int64_t>(sizeof(std::int32_t*)));
     panel_bytes_ = unpack_ == nullptr ? 0 : lines(packed_->form.room());
-    part_bytes_ = v_bytes_ + sums_bytes_ + starts_bytes_ + panel_bytes_ + lines(winograd_room(tiles_));
-    scratch_bytes = part_bytes_ * static_cast<std::size_t>(parts_);
+    room_bytes_ = panel_bytes_ + lines(winograd_room(tiles_));
+    scratch_bytes = block_bytes_ * static_cast<std::size_t>(parts_) +
+                    room_bytes_ * static_cast<std::size_t>(std::max(parts_, shares_));
   }
 
   Status run(ThreadPool& pool) override {
-    pool.parallel(parts_, [this](std::int64_t part) {
-      std::byte* const own = scratch + part_bytes_ * static_cast<std::size_t>(part);
-      for (std::int64_t b = blocks_ * part / parts_; b < blocks_ * (part + 1) / parts_; ++b)
-        block(b * tiles_, std::min(tiles_, all_tiles() - b * tiles_), own);
-    });
+    if (shares_ == 1) {
+      pool.parallel(parts_, [this](std::int64_t part) {
+        for (std::int64_t b = blocks_ * part / parts_; b < blocks_ * (part + 1) / parts_; ++b) {
+          const Block block = cut_out(b, part);
+          transform(block, 0, block.tiles);
+          multiply(block, 0, panels_, part);
+          write(block, 0, block.tiles);
+        }
+      });
+      return {};
+    }
+    for (std::int64_t b = 0; b < blocks_; ++b) {
+      const Block block = cut_out(b, 0);
+      const auto parallel = [&](std::int64_t all, auto&& f) {
+        pool.parallel(shares_, [&](std::int64_t s) { f(all * s / shares_, all * (s + 1) / shares_, s); });
+      };
+      parallel(block.tiles, [&](std::int64_t from, std::int64_t to, std::int64_t) { transform(block, from, to); });
+      parallel(panels_, [&](std::int64_t from, std::int64_t to, std::int64_t s) { multiply(block, from, to, s); });
+      parallel(block.tiles, [&](std::int64_t from, std::int64_t to, std::int64_t) { write(block, from, to); });
+    }
     return {};
   }
 
  private:
   std::int64_t all_tiles() const { return geometry_.n * tiles_h_ * tiles_w_; }
 
-  /// Blocks of one size, as many as threads share fairly.
+  /// Blocks of one size. Threads share them, or, where they would be small, each block's tiles and panels.
   void cut(std::int64_t threads) {
-    const std::int64_t all = all_tiles();
-    blocks_ = std::min(all, std::max(divided(all, most_tiles(geometry_.in_c)), threads == 1 ? 1 : 2 * threads));
+    const std::int64_t all = all_tiles(), shared = 2 * threads;
+    blocks_ = divided(all, most_tiles(geometry_.in_c));
+    if (threads > 1 && all >= shared * 16)
+      blocks_ = shared * divided(blocks_, shared), parts_ = shared;
+    else if (threads > 1)
+      shares_ = std::min(shared, panels_);
     tiles_ = blocks_ == 0 ? 1 : divided(all, blocks_);
     blocks_ = divided(all, tiles_);
-    parts_ = threads == 1 ? std::min<std::int64_t>(blocks_, 1) : std::min(blocks_, 2 * threads);
   }
 
   /// No images, no weights: nothing will be computed.
@@ -83,54 +102,71 @@ class WinogradLayer final : public PreparedStep {
     starts_.make(geometry_, packed_->base, packed_->tap_sums, choice.difference);
   }
 
-  void block(std::int64_t first, std::int64_t count, std::byte* own) const {
-    auto* const v = reinterpret_cast<std::int16_t*>(own);
-    auto* const sums = reinterpret_cast<std::int32_t*>(own + v_bytes_);
-    auto** const starts = reinterpret_cast<const std::int32_t**>(own + v_bytes_ + sums_bytes_);
-    auto* const panel = reinterpret_cast<std::int8_t*>(own + v_bytes_ + sums_bytes_ + starts_bytes_);
-    const std::int64_t stride = panels_ * winograd_panel, channels = geometry_.in_c;
-    for (std::int64_t t = 0; t < count; ++t)
-      tile(first + t, v + t * divided(channels, 16) * 16, winograd_plane(count, channels), starts + 4 * t);
-    WinogradCall call{
-        v, channels, count, nullptr, starts, 0, sums, stride, reinterpret_cast<std::byte*>(panel) + panel_bytes_};
+  /// Tiles first .. first + tiles - 1, and where what is made of them lies.
+  struct Block {
+    std::int64_t first, tiles;
+    std::int16_t* v;
+    std::int32_t* sums;
+    const std::int32_t** starts;
+  };
+  Block cut_out(std::int64_t number, std::int64_t part) const {
+    const std::int64_t first = number * tiles_;
+    std::byte* const own = scratch + block_bytes_ * static_cast<std::size_t>(part);
+    return {first, std::min(tiles_, all_tiles() - first), reinterpret_cast<std::int16_t*>(own),
+            reinterpret_cast<std::int32_t*>(own + v_bytes_),
+            reinterpret_cast<const std::int32_t**>(own + v_bytes_ + sums_bytes_)};
+  }
+
+  /// V of some tiles of a block, and what their sums start from.
+  void transform(const Block& block, std::int64_t from, std::int64_t to) const {
+    const LayerGeometry& g = geometry_;
+    for (std::int64_t t = from; t < to; ++t) {
+      const std::int64_t row = (block.first + t) / tiles_w_, image = row / tiles_h_, oy = row % tiles_h_ * 2,
+                         ox = (block.first + t) % tiles_w_ * 2;
+      const std::uint8_t* pixels[16];
+      for (std::int64_t i = 0; i < 4; ++i) {
+        const std::int64_t y = g.in_y(oy, i), in_row = (image * g.in_h + y) * g.in_w;
+        for (std::int64_t j = 0; j < 4; ++j) {
+          const std::int64_t x = g.in_x(ox, j);
+          const bool inside = y >= 0 && y < g.in_h && x >= 0 && x < g.in_w;
+          pixels[i * 4 + j] = inside ? in_.as<std::uint8_t>() + (in_row + x) * g.in_c : border_.data();
+        }
+      }
+      kernels_.input(pixels, g.in_c, block.v + t * divided(g.in_c, 16) * 16, winograd_plane(block.tiles, g.in_c));
+      for (std::int64_t i = 0; i < 4; ++i)  // of positions beyond an odd edge: any
+        block.starts[4 * t + i] = starts_.at(std::min(oy + i / 2, g.out_h - 1), std::min(ox + i % 2, g.out_w - 1));
+    }
+  }
+
+  /// Sums of some panels of a block; number: of the room.
+  void multiply(const Block& block, std::int64_t from, std::int64_t to, std::int64_t number) const {
+    std::byte* const room =
+        scratch + block_bytes_ * static_cast<std::size_t>(parts_) + room_bytes_ * static_cast<std::size_t>(number);
     const PackedPanel& form = packed_->form;
-    for (std::int64_t p = 0; p < panels_; ++p, call.column += winograd_panel) {
+    WinogradCall call{block.v,    geometry_.in_c,           block.tiles,        nullptr, block.starts, 0,
+                      block.sums, panels_ * winograd_panel, room + panel_bytes_};
+    for (std::int64_t p = from; p < to; ++p) {
+      call.column = p * winograd_panel;
       if (unpack_ == nullptr) {
         call.weights = packed_->weights.data() + p * (packed_->weights.size() / panels_);
       } else {
-        unpack_(form, packed_->weights.data() + p * form.bytes(), packed_->zero, panel);
-        call.weights = reinterpret_cast<const std::uint8_t*>(panel);
+        unpack_(form, packed_->weights.data() + p * form.bytes(), packed_->zero, reinterpret_cast<std::int8_t*>(room));
+        call.weights = reinterpret_cast<const std::uint8_t*>(room);
       }
       kernels_.products(call);
     }
-    write(first, count, sums, stride);
   }
 
-  /// V of one tile, and what its sums start from.
-  void tile(std::int64_t number, std::int16_t* v, std::int64_t plane, const std::int32_t** starts) const {
+  /// The epilogue of some tiles of a block. Those of a row of tiles are two rows of positions.
+  void write(const Block& block, std::int64_t from, std::int64_t to) const {
     const LayerGeometry& g = geometry_;
-    const std::int64_t oy = number / tiles_w_ % tiles_h_ * 2, ox = number % tiles_w_ * 2,
-                       image = number / tiles_w_ / tiles_h_;
-    const std::uint8_t* pixels[16];
-    for (std::int64_t i = 0; i < 16; ++i) {
-      const std::int64_t y = g.in_y(oy, i / 4), x = g.in_x(ox, i % 4);
-      const bool inside = y >= 0 && y < g.in_h && x >= 0 && x < g.in_w;
-      pixels[i] = inside ? in_.as<std::uint8_t>() + ((image * g.in_h + y) * g.in_w + x) * g.in_c : border_.data();
-    }
-    kernels_.input(pixels, g.in_c, v, plane);
-    for (std::int64_t i = 0; i < 4; ++i)  // of positions beyond an odd edge: any
-      starts[i] = starts_.at(std::min(oy + i / 2, g.out_h - 1), std::min(ox + i % 2, g.out_w - 1));
-  }
-
-  /// Tiles of a row of tiles are two rows of positions.
-  void write(std::int64_t first, std::int64_t count, const std::int32_t* sums, std::int64_t stride) const {
-    const LayerGeometry& g = geometry_;
-    for (std::int64_t t = 0; t < count;) {
-      const std::int64_t row = (first + t) / tiles_w_, tx = (first + t) % tiles_w_,
-                         run = std::min(count - t, tiles_w_ - tx), image = row / tiles_h_, oy = row % tiles_h_ * 2;
+    const std::int64_t stride = panels_ * winograd_panel;
+    for (std::int64_t t = from; t < to;) {
+      const std::int64_t row = (block.first + t) / tiles_w_, tx = (block.first + t) % tiles_w_,
+                         run = std::min(to - t, tiles_w_ - tx), image = row / tiles_h_, oy = row % tiles_h_ * 2;
       for (std::int64_t i = 0; i < std::min<std::int64_t>(2, g.out_h - oy); ++i)
-        epilogue_.write(sums + (i * count + t) * 2 * stride, stride, ((image * g.out_h + oy + i) * g.out_w) + tx * 2,
-                        std::min(run * 2, g.out_w - tx * 2));
+        epilogue_.write(block.sums + (i * block.tiles + t) * 2 * stride, stride,
+                        (image * g.out_h + oy + i) * g.out_w + tx * 2, std::min(run * 2, g.out_w - tx * 2));
       t += run;
     }
   }
@@ -138,10 +174,12 @@ class WinogradLayer final : public PreparedStep {
   LayerGeometry geometry_;
   const Slot& in_;
   const WinogradKernels& kernels_;
-  std::int64_t panels_, tiles_h_, tiles_w_, tiles_ = 1, blocks_ = 0, parts_ = 0;  // tiles_: of a block
+  std::int64_t panels_, tiles_h_, tiles_w_;
+  // Tiles of a block; blocks; parts that run at the same time, each a block, and shares of a block that do.
+  std::int64_t tiles_ = 1, blocks_ = 0, parts_ = 1, shares_ = 1;
   EpilogueWriter epilogue_;
   std::vector<std::uint8_t> border_;  // a pixel
-  std::size_t v_bytes_ = 0, sums_bytes_ = 0, starts_bytes_ = 0, panel_bytes_ = 0, part_bytes_ = 0;
+  std::size_t v_bytes_ = 0, sums_bytes_ = 0, block_bytes_ = 0, panel_bytes_ = 0, room_bytes_ = 0;
   std::shared_ptr<const PackedLayer> packed_;
   UnpackPanel unpack_ = nullptr;  // weights are packed panels
   LayerStarts starts_;
@@ -155,6 +193,7 @@ std::string winograd_refuses(const LayerGeometry& geometry, const Step& step, co
   if (w.kernel_h != 3 || w.kernel_w != 3) return "window is not 3 x 3";
   if (w.stride_h != 1 || w.stride_w != 1 || w.dilation_h != 1 || w.dilation_w != 1) return "strided or dilated window";
   if (step.groups > 1) return "grouped convolution";
+  if (geometry.in_c < winograd_least_channels) return "fewer than 16 channels";
   std::int64_t highest = 0;
   for (const std::int8_t v : weights.levels) highest = std::max<std::int64_t>(highest, v < 0 ? -v : v);
   if (9 * geometry.in_c * highest * largest >= std::int64_t{1} << 29) return "four times a sum could leave 32 bits";
