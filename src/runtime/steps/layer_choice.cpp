@@ -51,16 +51,9 @@ int packed_bits(const PlanContext& plan, const Step& step, const LayerWeights& w
   return span > 7 ? 4 : span > 3 ? 3 : 2;
 }
 
-/// The largest magnitude of a weight.
-std::int32_t highest_of(const LayerWeights& weights) {
-  std::int32_t highest = 0;
-  for (const std::int8_t v : weights.levels) highest = std::max<std::int32_t>(highest, v < 0 ? -v : v);
-  return highest;
-}
-
 /// Whether two products that meet in a narrow kernel surely fit 16 bits, for codes 0 .. largest.
 bool pairs_fit(const LayerWeights& weights, std::int32_t largest) {
-  if (2 * highest_of(weights) * largest <= 32767) return true;
+  if (2 * weights.highest() * largest <= 32767) return true;
   // Odd taps are read one after the other: their pairs reach over into the next.
   if (weights.tap % 2 != 0) return false;
   const auto fit = [&](std::int32_t a, std::int32_t b) {
@@ -92,7 +85,7 @@ std::vector<LayerChoice> choose_products(const PlanContext& plan, const Step& st
   if (kernels.narrow != nullptr && pairs_fit(weights, largest)) {
     bytes.narrow = kernels.narrow, bytes.narrow_name = kernels.narrow_name;
     bytes.microseconds =
-        estimate(plan, step, Method::narrow, direct_panel, 0, 32767 / std::max(2 * highest_of(weights) * largest, 1));
+        estimate(plan, step, Method::narrow, direct_panel, 0, 32767 / std::max(2 * weights.highest() * largest, 1));
     return choices;
   }
   if (kernels.narrow != nullptr)

@@ -194,9 +194,8 @@ std::string winograd_refuses(const LayerGeometry& geometry, const Step& step, co
   if (w.stride_h != 1 || w.stride_w != 1 || w.dilation_h != 1 || w.dilation_w != 1) return "strided or dilated window";
   if (step.groups > 1) return "grouped convolution";
   if (geometry.in_c < winograd_least_channels) return "fewer than 16 channels";
-  std::int64_t highest = 0;
-  for (const std::int8_t v : weights.levels) highest = std::max<std::int64_t>(highest, v < 0 ? -v : v);
-  if (9 * geometry.in_c * highest * largest >= std::int64_t{1} << 29) return "four times a sum could leave 32 bits";
+  if (9 * geometry.in_c * weights.highest() * largest >= std::int64_t{1} << 29)
+    return "four times a sum could leave 32 bits";
   return {};
 }
 
