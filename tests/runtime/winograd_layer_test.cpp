@@ -35,7 +35,8 @@ Program filtered(const Precision& p, const Shape& input, std::int64_t out, const
   conv.pad_value = pad_value;
   const std::int64_t count = out * input[1] * 9;
   std::vector<std::uint8_t> planes(static_cast<std::size_t>((count + 7) / 8 * p.weight_bits));
-  for (std::uint8_t& byte : planes) byte = static_cast<std::uint8_t>(fill < 0 ? random.next() : fill);
+  for (std::uint8_t& byte : planes)
+    byte = static_cast<std::uint8_t>(fill < 0 ? random.next() : static_cast<std::uint64_t>(fill));
   conv.weights = testing::packed(p.weight_bits, p.offset, p.scales, planes, count);
   dequantize.kind = StepKind::dequantize;
   dequantize.inputs = {2}, dequantize.outputs = {3};

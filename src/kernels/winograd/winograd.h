@@ -47,7 +47,7 @@ inline constexpr std::int64_t winograd_plane(std::int64_t tiles, std::int64_t ch
 }
 /// Bytes of `room` of a call.
 inline constexpr std::int64_t winograd_room(std::int64_t tiles) {
-  return 16 * (winograd_pairs * 64 + 64) + 16 * (winograd_rows(tiles) * 64 + 64);
+  return 16 * (winograd_pairs * 64 + 64) + winograd_rows(tiles) * (16 * 64 + 64);
 }
 
 /// One panel of outputs of a block of tiles.
