@@ -3,6 +3,7 @@
 #include "runtime/steps/winograd.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "kernels/winograd/winograd.h"
 #include "runtime/steps/layer_pack.h"
@@ -44,19 +45,21 @@ class WinogradLayer final : public PreparedStep {
     block_bytes_ = v_bytes_ + sums_bytes_ + lines(4 * tiles_ * static_cast<std::int64_t>(sizeof(std::int32_t*)));
     panel_bytes_ = unpack_ == nullptr ? 0 : lines(packed_->form.room());
     room_bytes_ = panel_bytes_ + lines(winograd_room(tiles_));
-    scratch_bytes = block_bytes_ * static_cast<std::size_t>(parts_) +
-                    room_bytes_ * static_cast<std::size_t>(std::max(parts_, shares_));
+    scratch_bytes =
+        block_bytes_ * places_.size() + room_bytes_ * std::max(places_.size(), static_cast<std::size_t>(shares_));
   }
 
   Status run(ThreadPool& pool) override {
     if (shares_ == 1) {
-      pool.parallel(parts_, [this](std::int64_t part) {
-        for (std::int64_t b = blocks_ * part / parts_; b < blocks_ * (part + 1) / parts_; ++b) {
-          const Block block = cut_out(b, part);
-          transform(block, 0, block.tiles);
-          multiply(block, 0, panels_, part);
-          write(block, 0, block.tiles);
-        }
+      pool.parallel(blocks_, [this](std::int64_t b) {
+        std::int64_t place =
+            0;  // that no other thread is in; the one that this thread left, mostly: its cache knows it
+        while (places_[static_cast<std::size_t>(place)].test_and_set()) ++place;
+        const Block block = cut_out(b, place);
+        transform(block, 0, block.tiles);
+        multiply(block, 0, panels_, place);
+        write(block, 0, block.tiles);
+        places_[static_cast<std::size_t>(place)].clear();
       });
       return {};
     }
@@ -79,10 +82,12 @@ class WinogradLayer final : public PreparedStep {
   void cut(std::int64_t threads) {
     const std::int64_t all = all_tiles(), shared = 2 * threads;
     blocks_ = divided(all, most_tiles(geometry_.in_c));
-    if (threads > 1 && all >= shared * 16)
-      blocks_ = shared * divided(blocks_, shared), parts_ = shared;
+    const bool small = threads == 1 || all < shared * 16;
+    if (!small)
+      blocks_ = shared * divided(blocks_, shared);
     else if (threads > 1)
       shares_ = std::min(shared, panels_);
+    places_ = std::vector<std::atomic_flag>(small ? 1 : static_cast<std::size_t>(threads));
     tiles_ = blocks_ == 0 ? 1 : divided(all, blocks_);
     blocks_ = divided(all, tiles_);
   }
@@ -109,9 +114,9 @@ class WinogradLayer final : public PreparedStep {
     std::int32_t* sums;
     const std::int32_t** starts;
   };
-  Block cut_out(std::int64_t number, std::int64_t part) const {
+  Block cut_out(std::int64_t number, std::int64_t place) const {
     const std::int64_t first = number * tiles_;
-    std::byte* const own = scratch + block_bytes_ * static_cast<std::size_t>(part);
+    std::byte* const own = scratch + block_bytes_ * static_cast<std::size_t>(place);
     return {first, std::min(tiles_, all_tiles() - first), reinterpret_cast<std::int16_t*>(own),
             reinterpret_cast<std::int32_t*>(own + v_bytes_),
             reinterpret_cast<const std::int32_t**>(own + v_bytes_ + sums_bytes_)};
@@ -140,8 +145,7 @@ class WinogradLayer final : public PreparedStep {
 
   /// Sums of some panels of a block; number: of the room.
   void multiply(const Block& block, std::int64_t from, std::int64_t to, std::int64_t number) const {
-    std::byte* const room =
-        scratch + block_bytes_ * static_cast<std::size_t>(parts_) + room_bytes_ * static_cast<std::size_t>(number);
+    std::byte* const room = scratch + block_bytes_ * places_.size() + room_bytes_ * static_cast<std::size_t>(number);
     const PackedPanel& form = packed_->form;
     WinogradCall call{block.v,    geometry_.in_c,           block.tiles,        nullptr, block.starts, 0,
                       block.sums, panels_ * winograd_panel, room + panel_bytes_};
@@ -175,8 +179,9 @@ class WinogradLayer final : public PreparedStep {
   const Slot& in_;
   const WinogradKernels& kernels_;
   std::int64_t panels_, tiles_h_, tiles_w_;
-  // Tiles of a block; blocks; parts that run at the same time, each a block, and shares of a block that do.
-  std::int64_t tiles_ = 1, blocks_ = 0, parts_ = 1, shares_ = 1;
+  // Tiles of a block; blocks, which run at the same time, or shares of a block that do.
+  std::int64_t tiles_ = 1, blocks_ = 0, shares_ = 1;
+  std::vector<std::atomic_flag> places_;  // of scratch for a block, one a thread: is it in use
   EpilogueWriter epilogue_;
   std::vector<std::uint8_t> border_;  // a pixel
   std::size_t v_bytes_ = 0, sums_bytes_ = 0, block_bytes_ = 0, panel_bytes_ = 0, room_bytes_ = 0;
