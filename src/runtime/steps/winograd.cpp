@@ -52,14 +52,14 @@ class WinogradLayer final : public PreparedStep {
   Status run(ThreadPool& pool) override {
     if (shares_ == 1) {
       pool.parallel(blocks_, [this](std::int64_t b) {
-        std::int64_t place =
-            0;  // that no other thread is in; the one that this thread left, mostly: its cache knows it
-        while (places_[static_cast<std::size_t>(place)].test_and_set()) ++place;
+        // A place that no other thread is in: mostly the one that this thread left, which its cache knows.
+        std::size_t place = 0;
+        while (places_[place].test_and_set()) ++place;
         const Block block = cut_out(b, place);
         transform(block, 0, block.tiles);
-        multiply(block, 0, panels_, place);
+        multiply(block, 0, panels_, static_cast<std::int64_t>(place));
         write(block, 0, block.tiles);
-        places_[static_cast<std::size_t>(place)].clear();
+        places_[place].clear();
       });
       return {};
     }
@@ -86,7 +86,7 @@ class WinogradLayer final : public PreparedStep {
     if (!small)
       blocks_ = shared * divided(blocks_, shared);
     else if (threads > 1)
-      shares_ = std::min(shared, panels_);
+      shares_ = std::min(shared, std::max<std::int64_t>(panels_, 2));
     places_ = std::vector<std::atomic_flag>(small ? 1 : static_cast<std::size_t>(threads));
     tiles_ = blocks_ == 0 ? 1 : divided(all, blocks_);
     blocks_ = divided(all, tiles_);
@@ -114,9 +114,9 @@ class WinogradLayer final : public PreparedStep {
     std::int32_t* sums;
     const std::int32_t** starts;
   };
-  Block cut_out(std::int64_t number, std::int64_t place) const {
+  Block cut_out(std::int64_t number, std::size_t place) const {
     const std::int64_t first = number * tiles_;
-    std::byte* const own = scratch + block_bytes_ * static_cast<std::size_t>(place);
+    std::byte* const own = scratch + block_bytes_ * place;
     return {first, std::min(tiles_, all_tiles() - first), reinterpret_cast<std::int16_t*>(own),
             reinterpret_cast<std::int32_t*>(own + v_bytes_),
             reinterpret_cast<const std::int32_t**>(own + v_bytes_ + sums_bytes_)};
