@@ -94,9 +94,9 @@ INSTANTIATE_TEST_SUITE_P(Runtime, WinogradLayer, ::testing::ValuesIn(precisions)
 /// Fewer panels of outputs than threads, and more than one block of tiles, each too small to be a thread's.
 TEST(WinogradLayer, OnePanelOfOutputsOnSeveralThreads) {
   Random random(7);
-  const Shape shape{1, 256, 14, 14};
+  const Shape shape{1, 1024, 14, 14};
   const Program program = filtered(precisions[0], shape, 16, {.kernel_h = 3, .kernel_w = 3}, 0, -1, random);
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < 10; ++round) {
     expect_interpreters_bits(program, {random_codes(precisions[0], shape, random)}, "one panel");
     if (HasFatalFailure()) return;
   }
