@@ -128,13 +128,7 @@ class DirectLayer final : public PreparedStep {
       packed_ = std::make_shared<PackedLayer>();
       return;
     }
-    const LayerRuns runs = input_.runs();
-    const std::string form = text(
-        "direct ", static_cast<int>(choice_.form), choice_.narrow != nullptr ? " narrow " : " ", choice_.lookups, " ",
-        choice_.weight_bits, " ", choice_.packed_bits, " ", choice_.panel, " ", static_cast<int>(choice_.border), " ",
-        runs.runs, " ", runs.run_bytes, " ", runs.run_taps, " ", runs.tap_bytes);
-    packed_ = plan.shared<PackedLayer>(
-        step_, form, [&] { return pack_layer(step_, weights, choice_, runs, plan.code(step_.inputs[0])); });
+    packed_ = shared_layer(plan, step_, weights, choice_, input_.runs());
     starts_.make(geometry_, packed_->base, packed_->tap_sums, choice_.difference);
   }
 

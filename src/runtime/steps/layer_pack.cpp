@@ -231,11 +231,17 @@ class Packer {
 
 }  // namespace
 
-std::shared_ptr<const PackedLayer> pack_layer(const Step& step, const LayerWeights& weights, const LayerChoice& choice,
-                                              const LayerRuns& runs, const CodeType& code) {
-  auto packed = std::make_shared<PackedLayer>();
-  Packer(step, weights, choice, runs, code, *packed).run();
-  return packed;
+std::shared_ptr<const PackedLayer> shared_layer(const PlanContext& plan, const Step& step, const LayerWeights& weights,
+                                                const LayerChoice& choice, const LayerRuns& runs) {
+  const std::string form = text(choice.winograd ? "winograd " : "direct ", static_cast<int>(choice.form),
+                                choice.narrow != nullptr ? " narrow " : " ", choice.lookups, " ", choice.weight_bits,
+                                " ", choice.packed_bits, " ", choice.panel, " ", static_cast<int>(choice.border), " ",
+                                runs.runs, " ", runs.run_bytes, " ", runs.run_taps, " ", runs.tap_bytes);
+  return plan.shared<PackedLayer>(step, form, [&] {
+    auto packed = std::make_shared<PackedLayer>();
+    Packer(step, weights, choice, runs, plan.code(step.inputs[0]), *packed).run();
+    return packed;
+  });
 }
 
 }  // namespace nnq

@@ -99,11 +99,7 @@ class WinogradLayer final : public PreparedStep {
       return;
     }
     const std::int64_t channels = geometry_.in_c;
-    packed_ = plan.shared<PackedLayer>(
-        step, text("winograd ", choice.packed_bits, " ", static_cast<int>(choice.border)), [&] {
-          return pack_layer(step, weights, choice, {9, divided(channels, 2) * 4, 1, channels * 2},
-                            plan.code(step.inputs[0]));
-        });
+    packed_ = shared_layer(plan, step, weights, choice, {9, divided(channels, 2) * 4, 1, channels * 2});
     starts_.make(geometry_, packed_->base, packed_->tap_sums, choice.difference);
   }
 
