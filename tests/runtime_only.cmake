@@ -28,7 +28,7 @@ endfunction()
 
 file(GLOB kernel_tests CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/kernels/*_test.cpp" "${PROJECT_SOURCE_DIR}/src/kernels/*/*_test.cpp")
 nnq_runtime_test(test_kernels ${kernel_tests})
-nnq_runtime_test(test_runtime runtime/layer_geometry_test.cpp runtime/real_planes_test.cpp)
+nnq_runtime_test(test_runtime runtime/layer_geometry_test.cpp runtime/real_planes_test.cpp runtime/winograd_layer_test.cpp)
 if(CMAKE_CROSSCOMPILING AND CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64")
   # A CPU without the dot product: its rows are skipped, and nothing may need it.
   add_test(NAME test_kernels_cortex_a53

@@ -5,7 +5,7 @@ namespace {
 
 /// GOP/s of full panels out of the second-level cache. AVX2: docs/kernels.md, 1024 x 1024 x 1024 on Zen 3. AVX-512 and
 /// portable: in proportion to the instructions of an operation; the lookup kernels stay AVX2's.
-double speed(Isa isa, Method method) {
+double speed(Isa isa, Method method, std::int64_t run) {
   const bool wide = isa == Isa::avx512, vectors = wide || isa == Isa::avx2;
   switch (method) {
     case Method::int8:
@@ -13,7 +13,9 @@ double speed(Isa isa, Method method) {
     case Method::wide:
       return 150;
     case Method::narrow:
-      return 301;
+      return run < 2 ? 185 : run < 8 ? 231 : run < 16 ? 258 : run < 32 ? 268 : 296;
+    case Method::winograd:  // of the 36 products a tile and channel that it replaces by 16
+      return vectors ? 310 : 5;
     case Method::w2a2_lookup:
       return 480 * (wide ? 1.5 : 1);  // two vpshufb of 32 bytes a cycle do 256 operations, VNNI does 128
     case Method::w1a2_lookup:
@@ -35,7 +37,7 @@ constexpr double packed_per_microsecond = 16000;  // codes
 double estimated_microseconds(Isa isa, Method method, const LayerCost& cost) {
   const double operations =
       2.0 * static_cast<double>(cost.positions) * static_cast<double>(cost.inputs) * static_cast<double>(cost.outputs);
-  return operations / speed(isa, method) / 1e3 + static_cast<double>(cost.packed) / packed_per_microsecond;
+  return operations / speed(isa, method, cost.run) / 1e3 + static_cast<double>(cost.packed) / packed_per_microsecond;
 }
 
 }  // namespace nnq

@@ -9,6 +9,7 @@
 #include "runtime/steps/layer_pack.h"
 #include "runtime/steps/layer_starts.h"
 #include "runtime/steps/matvec.h"
+#include "runtime/steps/winograd.h"
 
 namespace nnq {
 
@@ -127,13 +128,7 @@ class DirectLayer final : public PreparedStep {
       packed_ = std::make_shared<PackedLayer>();
       return;
     }
-    const LayerRuns runs = input_.runs();
-    const std::string form = text(
-        "direct ", static_cast<int>(choice_.form), choice_.narrow != nullptr ? " narrow " : " ", choice_.lookups, " ",
-        choice_.weight_bits, " ", choice_.packed_bits, " ", choice_.panel, " ", static_cast<int>(choice_.border), " ",
-        runs.runs, " ", runs.run_bytes, " ", runs.run_taps, " ", runs.tap_bytes);
-    packed_ = plan.shared<PackedLayer>(
-        step_, form, [&] { return pack_layer(step_, weights, choice_, runs, plan.code(step_.inputs[0])); });
+    packed_ = shared_layer(plan, step_, weights, choice_, input_.runs());
     starts_.make(geometry_, packed_->base, packed_->tap_sums, choice_.difference);
   }
 
@@ -186,6 +181,12 @@ std::string signature(const PlanContext& plan, const Step& step, const LayerWeig
               " levels ", step.epilogue.levels);
 }
 
+std::unique_ptr<PreparedStep> make_chosen(const PlanContext& plan, const Step& step, const LayerWeights& weights,
+                                          const LayerChoice& choice) {
+  if (choice.winograd) return make_winograd(plan, step, weights, choice);
+  return std::make_unique<DirectLayer>(plan, step, weights, choice);
+}
+
 /// The layer with the fastest of its kernels, by measurement or estimate; the others are refused with the reason.
 std::unique_ptr<PreparedStep> make_fastest(const PlanContext& plan, const Step& step, const LayerWeights& weights,
                                            const std::vector<LayerChoice>& choices, std::vector<std::string>& refused) {
@@ -196,7 +197,7 @@ std::unique_ptr<PreparedStep> make_fastest(const PlanContext& plan, const Step& 
     for (const LayerChoice& c : choices) names.push_back(c.name);
     best = plan.tuner->fastest(
         signature(plan, step, weights), names, plan, step,
-        [&](std::size_t i) { return std::make_unique<DirectLayer>(plan, step, weights, choices[i]); }, measured);
+        [&](std::size_t i) { return make_chosen(plan, step, weights, choices[i]); }, measured);
   }
   for (std::size_t i = 0; i < choices.size(); ++i) {
     if (i == best) continue;
@@ -206,7 +207,7 @@ std::unique_ptr<PreparedStep> make_fastest(const PlanContext& plan, const Step& 
       refused.push_back(text(choices[i].name, ": measured slower, ", rounded(measured[i]), " against ",
                              rounded(measured[best]), " us"));
   }
-  return std::make_unique<DirectLayer>(plan, step, weights, choices[best]);
+  return make_chosen(plan, step, weights, choices[best]);
 }
 
 /// A layer on codes in bytes: few rows of a fully connected layer with their weights packed, others directly.

@@ -1,6 +1,7 @@
 // Parts of convolutions and fully connected layers.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -38,6 +39,9 @@ struct LayerWeights {
   std::int32_t value(int number) const {
     return levels[static_cast<std::size_t>(number) < levels.size() ? static_cast<std::size_t>(number) : 0];
   }
+
+  /// The largest magnitude of a weight.
+  std::int32_t highest() const { return levels.empty() ? 0 : std::max<std::int32_t>(-levels.front(), levels.back()); }
 
   std::vector<std::int8_t> levels;  // distinct values, ascending
   std::int64_t outputs, taps = 1, tap = 1;

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "kernels/winograd/winograd.h"
 #include "runtime/cost_model.h"
+#include "runtime/steps/winograd.h"
 
 namespace nnq {
 namespace {
@@ -30,12 +32,13 @@ std::string lookup_refuses(const DirectKernels& kernels, const Step& step, const
 
 std::int64_t round_up(std::int64_t n, std::int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-/// What the cost model says of a method on this layer; packed: codes that are packed tighter first.
-double estimate(const PlanContext& plan, const Step& step, Method method, std::int64_t panel, std::int64_t packed) {
+/// What the cost model says of a method on this layer; packed, run: see LayerCost.
+double estimate(const PlanContext& plan, const Step& step, Method method, std::int64_t panel, std::int64_t packed,
+                std::int64_t run = 0) {
   const LayerGeometry g(plan.slot(step.inputs[0]), plan.slot(step.outputs[0]), step);
   return estimated_microseconds(plan.isa, method,
                                 {g.positions(), g.taps() * g.in_c / step.groups,
-                                 step.groups * round_up(step.out_channels / step.groups, panel), packed});
+                                 step.groups * round_up(step.out_channels / step.groups, panel), packed, run});
 }
 
 /// Width that weights take in memory in front of the int8 kernels: unpacking a panel costs 8 to 10 operations for what
@@ -50,9 +53,7 @@ int packed_bits(const PlanContext& plan, const Step& step, const LayerWeights& w
 
 /// Whether two products that meet in a narrow kernel surely fit 16 bits, for codes 0 .. largest.
 bool pairs_fit(const LayerWeights& weights, std::int32_t largest) {
-  std::int32_t highest = 0;
-  for (const std::int8_t v : weights.levels) highest = std::max<std::int32_t>(highest, v < 0 ? -v : v);
-  if (2 * highest * largest <= 32767) return true;
+  if (2 * weights.highest() * largest <= 32767) return true;
   // Odd taps are read one after the other: their pairs reach over into the next.
   if (weights.tap % 2 != 0) return false;
   const auto fit = [&](std::int32_t a, std::int32_t b) {
@@ -83,7 +84,8 @@ std::vector<LayerChoice> choose_products(const PlanContext& plan, const Step& st
   bytes.microseconds = estimate(plan, step, Method::int8, direct_panel, 0);
   if (kernels.narrow != nullptr && pairs_fit(weights, largest)) {
     bytes.narrow = kernels.narrow, bytes.narrow_name = kernels.narrow_name;
-    bytes.microseconds = estimate(plan, step, Method::narrow, direct_panel, 0);
+    bytes.microseconds =
+        estimate(plan, step, Method::narrow, direct_panel, 0, 32767 / std::max(2 * weights.highest() * largest, 1));
     return choices;
   }
   if (kernels.narrow != nullptr)
@@ -99,6 +101,29 @@ std::vector<LayerChoice> choose_products(const PlanContext& plan, const Step& st
   return choices;
 }
 
+/// Winograd's filtering next to the other multiplying kernels, in front where it is the fastest.
+void add_winograd(const PlanContext& plan, const Step& step, const LayerWeights& weights, std::int32_t largest,
+                  std::vector<LayerChoice>& choices, std::vector<std::string>& refused) {
+  if (step.kind == StepKind::dense) return;
+  const WinogradKernels& kernels = winograd_kernels(plan.isa);
+  const LayerGeometry g(plan.slot(step.inputs[0]), plan.slot(step.outputs[0]), step);
+  if (const std::string why = winograd_refuses(g, step, weights, largest); !why.empty()) {
+    refused.push_back(std::string(kernels.name) + ": " + why);
+    return;
+  }
+  LayerChoice winograd;
+  winograd.winograd = true;
+  winograd.form = LayerInput::Form::wide;
+  winograd.name = kernels.name;
+  winograd.ceiling_share = 36.0 / 16;
+  // Transforming codes, sums and weights costs as much as a few channels, outputs and tiles more, and 60 ns a tile.
+  const std::int64_t tiles = winograd_rows(g.n * ((g.out_h + 1) / 2) * ((g.out_w + 1) / 2)) + 2;
+  winograd.microseconds = estimated_microseconds(
+      plan.isa, Method::winograd,
+      {4 * tiles, 9 * (g.in_c + 3), round_up(step.out_channels, winograd_panel) + 2, tiles * 960});
+  choices.insert(winograd.microseconds < choices[0].microseconds ? choices.begin() : choices.end(), winograd);
+}
+
 }  // namespace
 
 std::vector<LayerChoice> choose_bytes(const PlanContext& plan, const Step& step, const LayerWeights& weights,
@@ -108,6 +133,7 @@ std::vector<LayerChoice> choose_bytes(const PlanContext& plan, const Step& step,
   const std::int32_t border = step.pad_value - code.min, largest = code.max - code.min;
   const int bits = weights.levels.size() <= 2 ? 1 : 2;
   std::vector<LayerChoice> choices = choose_products(plan, step, weights, std::max(largest, border), refused);
+  add_winograd(plan, step, weights, std::max(largest, std::clamp(border, 0, 255)), choices, refused);
   if (kernels.lookup != nullptr) {
     if (const std::string why = lookup_refuses(kernels, step, weights, largest); !why.empty()) {
       refused.push_back(std::string(kernels.lookup_name) + ": " + why);

@@ -23,6 +23,7 @@ struct LayerChoice {
   CeilingKind ceiling = CeilingKind::int8;
   double ceiling_share = 1, microseconds = 0;  // estimated
   int packed_bits = 0;                         // bytes: width of the weights in memory, 0: a byte
+  bool winograd = false;                       // steps/winograd.h; form, unit and kernel are not used
   std::int64_t most_rows(std::int64_t stride) const {
     // Sums of a block stay in the first-level cache; packed panels are unpacked once a block and want many rows.
     return stride <= 64 || packed_bits != 0 ? 48 : 24;

@@ -91,12 +91,23 @@ class Packer {
       for (std::int64_t i = 0; i < used; ++i)
         fill_row(p / panels_ * group_out_ + first + i, rows.data() + i * row_stride);
       std::uint8_t* const panel = packed_.weights.data() + p * row_ * choice_.panel;
-      if (choice_.lookups != 0)
+      if (choice_.winograd)
+        interleave_pairs(rows.data(), row_stride, panel);
+      else if (choice_.lookups != 0)
         interleave<1, lookup_panel>(rows.data(), row_stride, row_, panel);
       else if (choice_.form == LayerInput::Form::wide)
         interleave<2, direct_panel>(rows.data(), row_stride, row_, panel);
       else
         interleave<4, direct_panel>(rows.data(), row_stride, row_, panel);
+    }
+  }
+
+  /// Winograd: pairs of channels, all taps of a pair together.
+  void interleave_pairs(const std::uint8_t* rows, std::int64_t row_stride, std::uint8_t* panel) const {
+    const std::int64_t tap = row_ / runs_.runs;
+    for (std::int64_t k = 0; k < tap; k += 2) {
+      for (std::int64_t t = 0; t < runs_.runs; ++t, panel += 2 * direct_panel)
+        interleave<2, direct_panel>(rows + t * tap + k, row_stride, 2, panel);
     }
   }
 
@@ -218,81 +229,19 @@ class Packer {
   std::int64_t group_out_, panels_, stride_, row_;  // row_: bytes of an output's weights
 };
 
-constexpr std::int64_t pairs = 32;  // of products, in a kernel step of 16 channels
-
-/// What pairs of weights can add up to, below and above 0: magnitudes in units of the largest code.
-struct PairSums {
-  std::int16_t low[pairs], high[pairs];
-};
-struct PairLimits {
-  std::int16_t low, high;
-};
-
-/// The sums of every kernel step of a panel; whether all are within the limits.
-bool pair_sums(const std::int8_t* panel, std::int64_t steps, PairLimits limits, PairSums* sums) {
-  std::int16_t beyond[pairs] = {};
-  for (std::int64_t k = 0; k < steps; ++k, panel += 2 * pairs) {
-    for (std::int64_t i = 0; i < pairs; ++i) {
-      const std::int16_t a = panel[2 * i], b = panel[2 * i + 1];
-      const auto low = static_cast<std::int16_t>(-(std::min<std::int16_t>(a, 0) + std::min<std::int16_t>(b, 0)));
-      const auto high = static_cast<std::int16_t>(std::max<std::int16_t>(a, 0) + std::max<std::int16_t>(b, 0));
-      beyond[i] = static_cast<std::int16_t>(beyond[i] | (low > limits.low) | (high > limits.high));
-      sums[k].low[i] = low, sums[k].high[i] = high;
-    }
-  }
-  return std::all_of(beyond, beyond + pairs, [](std::int16_t b) { return b == 0; });
-}
-
-/// Runs twice as long: neighbours added, in place; false: some are beyond the limits. Both terms are within them.
-bool join_runs(PairSums* sums, std::int64_t count, PairLimits limits) {
-  std::int16_t beyond[pairs] = {};
-  for (std::int64_t r = 0; 2 * r + 1 < count; ++r) {
-    const PairSums &a = sums[2 * r], &b = sums[2 * r + 1];
-    PairSums& to = sums[r];
-    for (std::int64_t i = 0; i < pairs; ++i) {
-      beyond[i] = static_cast<std::int16_t>(beyond[i] | (a.low[i] > limits.low - b.low[i]) |
-                                            (a.high[i] > limits.high - b.high[i]));
-      to.low[i] = static_cast<std::int16_t>(a.low[i] + b.low[i]);
-      to.high[i] = static_cast<std::int16_t>(a.high[i] + b.high[i]);
-    }
-  }
-  if (count % 2 != 0) sums[count / 2] = sums[count - 1];
-  return std::all_of(beyond, beyond + pairs, [](std::int16_t b) { return b == 0; });
-}
-
-/// The longest run of 1, 2, 4, ... steps of one panel, `most` at the most, whose pairs cannot leave 16 bits; 0: none.
-/// Sums of negative weights only grow within a run and so do those of positive ones: runs are judged at their ends.
-std::int64_t narrow_run(const std::int8_t* panel, std::int64_t steps, PairLimits limits, std::int64_t most,
-                        PairSums* sums) {
-  if (!pair_sums(panel, steps, limits, sums)) return 0;
-  std::int64_t best = 1;
-  for (std::int64_t runs = steps; best < most && runs > 1; best *= 2, runs = (runs + 1) / 2) {
-    if (!join_runs(sums, runs, limits)) break;
-  }
-  return best;
-}
-
 }  // namespace
 
-std::int64_t narrow_steps(const std::int8_t* panels, std::int64_t panel_count, std::int64_t steps,
-                          std::int32_t largest) {
-  if (steps == 0) return 0;
-  if (largest <= 0) return steps;
-  const PairLimits limits{static_cast<std::int16_t>(std::min(32768 / largest, 32767)),
-                          static_cast<std::int16_t>(32767 / largest)};
-  std::vector<PairSums> sums(static_cast<std::size_t>(steps));
-  std::int64_t best = 1;
-  while (best < steps) best *= 2;
-  for (std::int64_t p = 0; p < panel_count && best > 0; ++p)
-    best = std::min(best, narrow_run(panels + p * steps * 2 * pairs, steps, limits, best, sums.data()));
-  return std::min(best, steps);
-}
-
-std::shared_ptr<const PackedLayer> pack_layer(const Step& step, const LayerWeights& weights, const LayerChoice& choice,
-                                              const LayerRuns& runs, const CodeType& code) {
-  auto packed = std::make_shared<PackedLayer>();
-  Packer(step, weights, choice, runs, code, *packed).run();
-  return packed;
+std::shared_ptr<const PackedLayer> shared_layer(const PlanContext& plan, const Step& step, const LayerWeights& weights,
+                                                const LayerChoice& choice, const LayerRuns& runs) {
+  const std::string form = text(choice.winograd ? "winograd " : "direct ", static_cast<int>(choice.form),
+                                choice.narrow != nullptr ? " narrow " : " ", choice.lookups, " ", choice.weight_bits,
+                                " ", choice.packed_bits, " ", choice.panel, " ", static_cast<int>(choice.border), " ",
+                                runs.runs, " ", runs.run_bytes, " ", runs.run_taps, " ", runs.tap_bytes);
+  return plan.shared<PackedLayer>(step, form, [&] {
+    auto packed = std::make_shared<PackedLayer>();
+    Packer(step, weights, choice, runs, plan.code(step.inputs[0]), *packed).run();
+    return packed;
+  });
 }
 
 }  // namespace nnq

@@ -35,9 +35,9 @@ struct PackedLayer {
   }
 };
 
-/// Packs the weights of `step` for the kernel of `choice`, whose input lies in `runs`. code: of the activations.
-/// Every group of outputs is padded with zeros to whole panels; stride = groups * padded outputs.
-std::shared_ptr<const PackedLayer> pack_layer(const Step& step, const LayerWeights& weights, const LayerChoice& choice,
-                                              const LayerRuns& runs, const CodeType& code);
+/// The weights of `step` for the kernel of `choice`, whose input lies in `runs`: packed, or shared with other plans of
+/// the model. Every group of outputs is padded with zeros to whole panels; stride = groups * padded outputs.
+std::shared_ptr<const PackedLayer> shared_layer(const PlanContext& plan, const Step& step, const LayerWeights& weights,
+                                                const LayerChoice& choice, const LayerRuns& runs);
 
 }  // namespace nnq

@@ -1,7 +1,6 @@
 // What the sums of a layer start from, by output position.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -15,48 +14,13 @@ class LayerStarts {
   /// base: [stride] sums start from this. tap_sums: [taps][stride] sums of weights. difference: stated border value
   /// minus what the kernel sees there.
   void make(const LayerGeometry& g, const std::vector<std::int32_t>& base, const std::vector<std::int32_t>& tap_sums,
-            std::int32_t difference) {
-    stride_ = base.size();
-    if (g.positions() == 0) return;  // batch 0: nothing asks, however wide the image
-    const std::vector<std::vector<bool>> ys = patterns(g.out_h, g.window.kernel_h, g.in_h, difference, pattern_y_,
-                                                       [&](std::int64_t o, std::int64_t k) { return g.in_y(o, k); });
-    const std::vector<std::vector<bool>> xs = patterns(g.out_w, g.window.kernel_w, g.in_w, difference, pattern_x_,
-                                                       [&](std::int64_t o, std::int64_t k) { return g.in_x(o, k); });
-    columns_ = xs.size();
-    for (const std::vector<bool>& y : ys) {
-      for (const std::vector<bool>& x : xs) {
-        std::vector<std::int32_t> start = base;
-        for (std::size_t t = 0; difference != 0 && t < y.size() * x.size(); ++t) {
-          if (y[t / x.size()] && x[t % x.size()]) continue;
-          for (std::size_t o = 0; o < stride_; ++o) start[o] += difference * tap_sums[t * stride_ + o];
-        }
-        values_.insert(values_.end(), start.begin(), start.end());
-      }
-    }
-  }
+            std::int32_t difference);
   const std::int32_t* at(std::int64_t oy, std::int64_t ox) const {
     return values_.data() +
            (pattern_y_[static_cast<std::size_t>(oy)] * columns_ + pattern_x_[static_cast<std::size_t>(ox)]) * stride_;
   }
 
  private:
-  /// The distinct sets of taps inside along one axis, and which of them each output position has.
-  template <class F>
-  static std::vector<std::vector<bool>> patterns(std::int64_t positions, std::int64_t kernel, std::int64_t size,
-                                                 std::int32_t difference, std::vector<std::size_t>& of, F&& source) {
-    std::vector<std::vector<bool>> sets;
-    for (std::int64_t o = 0; o < positions; ++o) {
-      std::vector<bool> inside;
-      for (std::int64_t k = 0; k < kernel; ++k)
-        inside.push_back(difference == 0 || (source(o, k) >= 0 && source(o, k) < size));
-      // Interior positions share their set with a neighbour.
-      const auto found = std::find(sets.rbegin(), sets.rend(), inside);
-      of.push_back(found == sets.rend() ? sets.size() : static_cast<std::size_t>(sets.rend() - found) - 1);
-      if (found == sets.rend()) sets.push_back(std::move(inside));
-    }
-    return sets;
-  }
-
   std::vector<std::int32_t> values_;
   std::vector<std::size_t> pattern_y_, pattern_x_;
   std::size_t stride_ = 0, columns_ = 1;
