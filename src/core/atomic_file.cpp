@@ -81,6 +81,11 @@ std::size_t remove_stale_temporaries(const std::filesystem::path& folder) {
 }
 
 Status try_write_file_atomically(const std::filesystem::path& file, std::span<const std::byte> bytes) {
+  return try_write_file_atomically(file, std::vector<std::span<const std::byte>>{bytes});
+}
+
+Status try_write_file_atomically(const std::filesystem::path& file,
+                                 const std::vector<std::span<const std::byte>>& parts) {
   static std::atomic<unsigned> counter{0};
   std::error_code error;
   const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
@@ -91,7 +96,8 @@ Status try_write_file_atomically(const std::filesystem::path& file, std::span<co
   {
     Descriptor out(::open(aside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
     if (out.get() < 0) return failure(file, "cannot be written");
-    Status status = write_all(out.get(), bytes, file);
+    Status status;
+    for (std::size_t i = 0; i < parts.size() && status.ok(); ++i) status = write_all(out.get(), parts[i], file);
     if (status.ok() && ::fsync(out.get()) != 0) status = failure(file, "cannot sync");
     if (status.ok() && out.close() != 0) status = failure(file, "cannot close");
     if (status.ok() && ::rename(aside.c_str(), file.c_str()) != 0) status = failure(file, "cannot rename into place");

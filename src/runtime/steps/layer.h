@@ -13,7 +13,7 @@ namespace nnq {
 
 /// A layer's integers [outputs][taps][tap], unpacked when they are asked for, and the set of values they take.
 struct LayerWeights {
-  explicit LayerWeights(const Step& step);
+  LayerWeights(const PlanContext& plan, const Step& step);
   const std::vector<std::int8_t>& values() const {
     if (values_.empty()) values_ = packed_.unpack();
     return values_;
@@ -39,11 +39,15 @@ struct LayerWeights {
     return levels[static_cast<std::size_t>(number) < levels.size() ? static_cast<std::size_t>(number) : 0];
   }
 
+  /// What must live as long as other plans are to share it.
+  std::shared_ptr<const void> shared() const { return shared_; }
+
   std::vector<std::int8_t> levels;  // distinct values, ascending
   std::int64_t outputs, taps = 1, tap = 1;
 
  private:
   const PackedWeights& packed_;
+  std::shared_ptr<const void> shared_;
   mutable std::vector<std::int8_t> values_;
   std::uint8_t index_[256] = {};
 };

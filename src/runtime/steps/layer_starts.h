@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "runtime/steps/layer_input.h"
@@ -14,7 +15,7 @@ class LayerStarts {
  public:
   /// base: [stride] sums start from this. tap_sums: [taps][stride] sums of weights. difference: stated border value
   /// minus what the kernel sees there.
-  void make(const LayerGeometry& g, const std::vector<std::int32_t>& base, const std::vector<std::int32_t>& tap_sums,
+  void make(const LayerGeometry& g, std::span<const std::int32_t> base, std::span<const std::int32_t> tap_sums,
             std::int32_t difference) {
     stride_ = base.size();
     if (g.positions() == 0) return;  // batch 0: nothing asks, however wide the image
@@ -25,7 +26,7 @@ class LayerStarts {
     columns_ = xs.size();
     for (const std::vector<bool>& y : ys) {
       for (const std::vector<bool>& x : xs) {
-        std::vector<std::int32_t> start = base;
+        std::vector<std::int32_t> start(base.begin(), base.end());
         for (std::size_t t = 0; difference != 0 && t < y.size() * x.size(); ++t) {
           if (y[t / x.size()] && x[t % x.size()]) continue;
           for (std::size_t o = 0; o < stride_; ++o) start[o] += difference * tap_sums[t * stride_ + o];
