@@ -1,5 +1,6 @@
 #include "core/atomic_file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -66,17 +67,23 @@ pid_t writer_of(const std::string& name) {
 }  // namespace
 
 std::size_t remove_stale_temporaries(const std::filesystem::path& folder) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  std::vector<fs::path> stale;
-  for (fs::recursive_directory_iterator it(folder, fs::directory_options::skip_permission_denied, error), end;
-       !error && it != end; it.increment(error)) {
-    const pid_t pid = writer_of(it->path().filename().string());
-    std::error_code ignored;
-    if (pid != 0 && it->is_regular_file(ignored) && ::kill(pid, 0) != 0 && errno == ESRCH) stale.push_back(it->path());
-  }
+  DIR* const entries = ::opendir(folder.c_str());
+  if (entries == nullptr) return 0;
   std::size_t removed = 0;
-  for (const fs::path& file : stale) removed += fs::remove(file, error) ? 1 : 0;
+  while (const dirent* entry = ::readdir(entries)) {
+    const std::string name = entry->d_name;
+    struct stat info {};
+    if (name == "." || name == ".." || ::fstatat(::dirfd(entries), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0)
+      continue;
+    if (S_ISDIR(info.st_mode)) {
+      removed += remove_stale_temporaries(folder / name);
+      continue;
+    }
+    const pid_t pid = writer_of(name);
+    if (pid == 0 || !S_ISREG(info.st_mode) || ::kill(pid, 0) == 0 || errno != ESRCH) continue;
+    removed += ::unlinkat(::dirfd(entries), name.c_str(), 0) == 0 ? 1 : 0;
+  }
+  ::closedir(entries);
   return removed;
 }
 

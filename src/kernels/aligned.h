@@ -8,61 +8,58 @@
 #include <memory>
 #include <span>
 #include <type_traits>
-#include <utility>
 
 namespace nnq {
 
-template <class T>
-class PackedArray {
-  static_assert(std::is_trivially_copyable_v<T>);
-
+/// The bytes of an array, whatever its elements are.
+class PackedMemory {
  public:
-  static constexpr std::size_t line = 64;
+  PackedMemory() = default;
+  PackedMemory(PackedMemory&& other) noexcept;
+  PackedMemory& operator=(PackedMemory&& other) noexcept;
+  PackedMemory(const PackedMemory&) = delete;  // would share what one of them writes
+  PackedMemory& operator=(const PackedMemory&) = delete;
+  ~PackedMemory();
 
-  PackedArray() = default;
-  /// Somebody else's elements, never written to, kept alive by `owner`.
-  PackedArray(std::span<const T> elements, std::shared_ptr<const void> owner)
-      : owner_(std::move(owner)), data_(const_cast<T*>(elements.data())), count_(elements.size()) {}
-  PackedArray(PackedArray&& other) noexcept { *this = std::move(other); }
-  PackedArray& operator=(PackedArray&& other) noexcept {
-    owner_ = std::move(other.owner_);
-    data_ = std::exchange(other.data_, nullptr);
-    count_ = std::exchange(other.count_, 0);
-    return *this;
-  }
-  PackedArray(const PackedArray&) = delete;  // would share what one of them writes
-  PackedArray& operator=(const PackedArray&) = delete;
-  ~PackedArray() = default;
+  /// New memory of its own, nothing in it.
+  void take(std::size_t bytes);
+  /// Somebody else's, never written to, kept alive by `owner`.
+  void point(std::span<const std::byte> bytes, std::shared_ptr<const void> owner);
+  std::span<const std::byte> bytes() const { return {start_, size_}; }
 
-  /// New memory of its own.
-  void assign(std::size_t count, T value = T{}) {
-    std::shared_ptr<std::byte[]> memory(new std::byte[count * sizeof(T) + line]);
-    const auto address = reinterpret_cast<std::uintptr_t>(memory.get());
-    data_ = reinterpret_cast<T*>(memory.get() + (line - address % line) % line);
-    count_ = count;
-    owner_ = std::move(memory);
-    std::fill_n(data_, count, value);
-  }
-  void assign(std::span<const T> elements) {
-    assign(elements.size());
-    std::copy(elements.begin(), elements.end(), data_);
-  }
-
-  std::int64_t size() const { return static_cast<std::int64_t>(count_); }
-  bool empty() const { return count_ == 0; }
-  T* data() { return data_; }
-  const T* data() const { return data_; }
-  T& operator[](std::size_t i) { return data_[i]; }
-  const T& operator[](std::size_t i) const { return data_[i]; }
-  T* begin() { return data_; }
-  T* end() { return data_ + count_; }
-  const T* begin() const { return data_; }
-  const T* end() const { return data_ + count_; }
+ protected:
+  std::byte* start_ = nullptr;
+  std::size_t size_ = 0;
 
  private:
   std::shared_ptr<const void> owner_;
-  T* data_ = nullptr;
-  std::size_t count_ = 0;
+};
+
+template <class T>
+class PackedArray : public PackedMemory {
+  static_assert(std::is_trivially_copyable_v<T>);
+
+ public:
+  /// New memory of its own.
+  void assign(std::size_t count, T value = T{}) {
+    take(count * sizeof(T));
+    std::fill_n(data(), count, value);
+  }
+  void assign(std::span<const T> elements) {
+    take(elements.size() * sizeof(T));
+    std::copy(elements.begin(), elements.end(), data());
+  }
+
+  std::int64_t size() const { return static_cast<std::int64_t>(size_ / sizeof(T)); }
+  bool empty() const { return size_ == 0; }
+  T* data() { return reinterpret_cast<T*>(start_); }
+  const T* data() const { return reinterpret_cast<const T*>(start_); }
+  T& operator[](std::size_t i) { return data()[i]; }
+  const T& operator[](std::size_t i) const { return data()[i]; }
+  T* begin() { return data(); }
+  T* end() { return data() + size_ / sizeof(T); }
+  const T* begin() const { return data(); }
+  const T* end() const { return data() + size_ / sizeof(T); }
 };
 
 using AlignedBytes = PackedArray<std::uint8_t>;

@@ -7,10 +7,10 @@ void PackedTaker::number(const void* value, std::size_t bytes) {
   parts_.numbers.insert(parts_.numbers.end(), from, from + bytes);
 }
 
-void PackedTaker::add(std::span<const std::byte> bytes, std::size_t element) {
-  const std::uint64_t shape[2] = {element, bytes.size() / element};
+void PackedTaker::array(const PackedMemory& a, std::size_t element) {
+  const std::uint64_t shape[2] = {element, a.bytes().size() / element};
   number(shape, sizeof(shape));
-  parts_.arrays.push_back(bytes);
+  parts_.arrays.push_back(a.bytes());
 }
 
 void PackedFinder::number(void* value, std::size_t bytes) {
@@ -25,12 +25,12 @@ std::size_t PackedFinder::at_most(std::uint64_t count) {
   return good_ ? static_cast<std::size_t>(count) : 0;
 }
 
-std::span<const std::byte> PackedFinder::next(std::size_t element) {
+void PackedFinder::array(PackedMemory& a, std::size_t element) {
   std::uint64_t shape[2] = {};
   number(shape, sizeof(shape));
   good_ = good_ && array_ < parts_.arrays.size() && shape[0] == element &&
           parts_.arrays[array_].size() / element == shape[1] && parts_.arrays[array_].size() % element == 0;
-  return good_ ? parts_.arrays[array_++] : std::span<const std::byte>();
+  if (good_) a.point(parts_.arrays[array_++], owner_);
 }
 
 bool PackedFinder::complete() const {

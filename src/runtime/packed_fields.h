@@ -47,11 +47,11 @@ class PackedVisitor {
   }
   template <class T>
   void one(PackedArray<T>& member) {
-    self().array(member);
+    self().array(member, sizeof(T));
   }
   template <class T>
   void one(const PackedArray<T>& member) {
-    self().array(member);
+    self().array(member, sizeof(T));
   }
   template <class M>
   void one(std::vector<M>& members) {
@@ -73,13 +73,9 @@ class PackedTaker : public PackedVisitor<PackedTaker> {
  public:
   explicit PackedTaker(PackedParts& parts) : parts_(parts) {}
   void number(const void* value, std::size_t bytes);
-  template <class T>
-  void array(const PackedArray<T>& a) {
-    add({reinterpret_cast<const std::byte*>(a.data()), static_cast<std::size_t>(a.size()) * sizeof(T)}, sizeof(T));
-  }
+  void array(const PackedMemory& a, std::size_t element);
 
  private:
-  void add(std::span<const std::byte> bytes, std::size_t element);
   PackedParts& parts_;
 };
 
@@ -88,18 +84,13 @@ class PackedFinder : public PackedVisitor<PackedFinder> {
  public:
   PackedFinder(const PackedParts& parts, std::shared_ptr<const void> owner) : parts_(parts), owner_(std::move(owner)) {}
   void number(void* value, std::size_t bytes);
-  template <class T>
-  void array(PackedArray<T>& a) {
-    const std::span<const std::byte> bytes = next(sizeof(T));
-    a = PackedArray<T>({reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)}, owner_);
-  }
+  void array(PackedMemory& a, std::size_t element);
   /// Elements of a vector: no more than there are numbers to read for them.
   std::size_t at_most(std::uint64_t count);
   /// Everything was there, of the right sizes, and nothing is left.
   bool complete() const;
 
  private:
-  std::span<const std::byte> next(std::size_t element);
   const PackedParts& parts_;
   std::shared_ptr<const void> owner_;
   std::size_t number_ = 0, array_ = 0;
