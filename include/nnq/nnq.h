@@ -107,6 +107,9 @@ typedef struct nnq_session nnq_session;
 typedef struct nnq_session_options {
   int32_t threads;   /* threads a run may use, 0 counts as 1; results do not depend on it */
   size_t memory_cap; /* bytes of planned memory allowed; 0: no cap */
+  /* A folder where weights are kept as kernels want them, so that later processes map them instead of packing (copied;
+   * NULL or "": off). See nnq::Session::Options::weights_cache. */
+  const char* weights_cache;
 } nnq_session_options;
 
 /* `options` may be NULL: the default. On failure *session is set to NULL. */

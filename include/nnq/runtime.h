@@ -17,6 +17,9 @@ namespace nnq {
 
 struct Program;
 
+/// Where nnq keeps what it can make anew: $XDG_CACHE_HOME/nnq, or ~/.cache/nnq; empty when neither variable is set.
+std::string cache_folder();
+
 /// An input or output of a model.
 struct ModelPort {
   std::string name;
@@ -27,7 +30,8 @@ struct ModelPort {
 class Model {
  public:
   struct Options {
-    bool private_copy = false;  // read into memory instead of mapping: immune to the file being truncated while in use
+    bool private_copy = false;  // read into memory instead of mapping: immune to the file being truncated while in use;
+                                // weights of Session::Options::weights_cache, too
   };
   static Status load(const std::string& file, const Options& options, std::shared_ptr<const Model>& model);
   static Status from_bytes(std::span<const std::byte> bytes, std::shared_ptr<const Model>& model);  // copies
@@ -77,6 +81,11 @@ class Session {
     /// Times the kernels that could run a layer and takes the fastest, instead of estimating. What was measured is kept
     /// by CPU model under XDG_CACHE_HOME/nnq (or ~/.cache/nnq). Results do not depend on it.
     bool autotune = false;
+    /// A folder (made when it is missing) where weights are kept as kernels want them. The first process packs and
+    /// writes them, later ones map them: no packing, and one copy in memory for all. Files that are damaged or of
+    /// another version are ignored and written anew; where that fails, too, weights are packed in memory: notes() say
+    /// so. Results do not depend on it. "": off. A usual place: cache_folder(). Models made in memory have none.
+    std::string weights_cache = {};
   };
   static Status create(std::shared_ptr<const Model> model, const Options& options, std::unique_ptr<Session>& session);
   ~Session();
@@ -89,7 +98,7 @@ class Session {
 
   std::size_t peak_bytes() const;  // planned memory of the last plan
   const char* isa() const;         // "avx512", "avx2", "portable"
-  /// What planning has to say: a tuning cache that could not be read or written. Empty: nothing.
+  /// What planning has to say: a cache of times or weights that could not be read or written. Empty: nothing.
   const std::vector<std::string>& notes() const;
   /// Steps of the last plan; times are zero until profile() ran.
   std::vector<StepInfo> steps() const;

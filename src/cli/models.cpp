@@ -1,5 +1,7 @@
 #include "cli/models.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <chrono>
@@ -88,14 +90,19 @@ LoadedModel load_model(const std::string& file) {
   return loaded;
 }
 
-std::unique_ptr<Session> make_session(const std::shared_ptr<const Model>& model, int threads, const std::string& file,
-                                      bool autotune) {
+std::unique_ptr<Session> make_session(const std::shared_ptr<const Model>& model, int threads, const std::string& file) {
+  return make_session(model, {.threads = threads}, file);
+}
+
+std::unique_ptr<Session> make_session(const std::shared_ptr<const Model>& model, const Session::Options& options,
+                                      const std::string& file) {
   std::unique_ptr<Session> session;
-  Session::Options options;
-  options.threads = threads;
-  options.autotune = autotune;
   throw_if_error(Session::create(model, options, session), file);
   return session;
+}
+
+void print_notes(const Session& session) {
+  for (const std::string& note : session.notes()) fmt::print(stderr, "nnq: {}\n", note);
 }
 
 Preprocessing preprocessing_for(const std::map<std::string, std::string>& metadata, const std::vector<float>& mean,

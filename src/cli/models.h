@@ -28,8 +28,11 @@ struct LoadedModel {
 /// Throws nnq::Error naming the file when it is missing, damaged, or neither ONNX nor .nnq.
 LoadedModel load_model(const std::string& file);
 
-std::unique_ptr<Session> make_session(const std::shared_ptr<const Model>& model, int threads, const std::string& file,
-                                      bool autotune = false);
+std::unique_ptr<Session> make_session(const std::shared_ptr<const Model>& model, int threads, const std::string& file);
+std::unique_ptr<Session> make_session(const std::shared_ptr<const Model>& model, const Session::Options& options,
+                                      const std::string& file);
+/// What the session's planning has to say, to standard error.
+void print_notes(const Session& session);
 
 /// What the model's metadata say about its input, each part replaced where the user gave another.
 Preprocessing preprocessing_for(const std::map<std::string, std::string>& metadata, const std::vector<float>& mean,

@@ -1,5 +1,6 @@
 #include "core/atomic_file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -66,21 +67,32 @@ pid_t writer_of(const std::string& name) {
 }  // namespace
 
 std::size_t remove_stale_temporaries(const std::filesystem::path& folder) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  std::vector<fs::path> stale;
-  for (fs::recursive_directory_iterator it(folder, fs::directory_options::skip_permission_denied, error), end;
-       !error && it != end; it.increment(error)) {
-    const pid_t pid = writer_of(it->path().filename().string());
-    std::error_code ignored;
-    if (pid != 0 && it->is_regular_file(ignored) && ::kill(pid, 0) != 0 && errno == ESRCH) stale.push_back(it->path());
-  }
+  DIR* const entries = ::opendir(folder.c_str());
+  if (entries == nullptr) return 0;
   std::size_t removed = 0;
-  for (const fs::path& file : stale) removed += fs::remove(file, error) ? 1 : 0;
+  while (const dirent* entry = ::readdir(entries)) {
+    const std::string name = entry->d_name;
+    struct stat info {};
+    if (name == "." || name == ".." || ::fstatat(::dirfd(entries), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0)
+      continue;
+    if (S_ISDIR(info.st_mode)) {
+      removed += remove_stale_temporaries(folder / name);
+      continue;
+    }
+    const pid_t pid = writer_of(name);
+    if (pid == 0 || !S_ISREG(info.st_mode) || ::kill(pid, 0) == 0 || errno != ESRCH) continue;
+    removed += ::unlinkat(::dirfd(entries), name.c_str(), 0) == 0 ? 1 : 0;
+  }
+  ::closedir(entries);
   return removed;
 }
 
 Status try_write_file_atomically(const std::filesystem::path& file, std::span<const std::byte> bytes) {
+  return try_write_file_atomically(file, std::vector<std::span<const std::byte>>{bytes});
+}
+
+Status try_write_file_atomically(const std::filesystem::path& file,
+                                 const std::vector<std::span<const std::byte>>& parts) {
   static std::atomic<unsigned> counter{0};
   std::error_code error;
   const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
@@ -91,7 +103,8 @@ Status try_write_file_atomically(const std::filesystem::path& file, std::span<co
   {
     Descriptor out(::open(aside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
     if (out.get() < 0) return failure(file, "cannot be written");
-    Status status = write_all(out.get(), bytes, file);
+    Status status;
+    for (std::size_t i = 0; i < parts.size() && status.ok(); ++i) status = write_all(out.get(), parts[i], file);
     if (status.ok() && ::fsync(out.get()) != 0) status = failure(file, "cannot sync");
     if (status.ok() && out.close() != 0) status = failure(file, "cannot close");
     if (status.ok() && ::rename(aside.c_str(), file.c_str()) != 0) status = failure(file, "cannot rename into place");

@@ -17,6 +17,9 @@ namespace nnq {
 /// Writes `bytes` to a temporary file in the same directory, syncs it, renames it to `file`, syncs the directory. On
 /// failure the old file (or none) stays as it was. Creates missing parent directories.
 Status try_write_file_atomically(const std::filesystem::path& file, std::span<const std::byte> bytes);
+/// The same, of parts that follow each other.
+Status try_write_file_atomically(const std::filesystem::path& file,
+                                 const std::vector<std::span<const std::byte>>& parts);
 
 #if defined(__cpp_exceptions)
 inline void write_file_atomically(const std::filesystem::path& file, std::span<const std::byte> bytes) {

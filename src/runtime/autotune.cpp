@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #if defined(__x86_64__)
@@ -24,23 +23,16 @@ constexpr std::size_t most_bytes = std::size_t{16} << 20;  // of a cache file: a
 /// First line of the cache: another version of nnq has other kernels.
 std::string title() { return text("nnq autotune 1, nnq ", version(), ", ", cpu_model()); }
 
-/// XDG_CACHE_HOME/nnq or HOME/.cache/nnq; empty when neither is set.
+/// Empty when there is no folder for it.
 std::string cache_file() {
-  const char* cache = std::getenv("XDG_CACHE_HOME");
-  const char* home = std::getenv("HOME");
-  std::string folder;
-  if (cache != nullptr && cache[0] == '/')  // relative ones are to be ignored, says the specification
-    folder = cache;
-  else if (home != nullptr && home[0] != '\0')
-    folder = std::string(home) + "/.cache";
-  else
-    return {};
+  const std::string folder = cache_folder();
+  if (folder.empty()) return {};
   std::string name = cpu_model();
   for (char& c : name) {
     const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
     if (!plain) c = '_';
   }
-  return folder + "/nnq/autotune-" + name + ".txt";
+  return folder + "/autotune-" + name + ".txt";
 }
 
 /// Memory lent to the slots of one step while it is timed.

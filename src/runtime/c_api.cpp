@@ -206,6 +206,7 @@ nnq_status nnq_session_create(const nnq_model* model, const nnq_session_options*
                   " threads; use 0 (one) to ", max_threads);
       wanted.threads = std::max(options->threads, 1);
       wanted.memory_cap = options->memory_cap;
+      if (options->weights_cache != nullptr) wanted.weights_cache = options->weights_cache;
     }
     auto made = std::make_unique<nnq_session>();
     NNQ_TRY(nnq::Session::create(model->model, wanted, made->session));

@@ -11,7 +11,8 @@ struct ImageHeader {
   char magic[4];  // "NNQ1"
   std::uint32_t version;
   std::uint64_t table_bytes, data_offset, total_bytes;
-  std::uint8_t reserved[32];
+  std::uint64_t content;  // checksum64 of all that follows byte 63; 0: of a version that did not write it
+  std::uint8_t reserved[24];
 };
 static_assert(sizeof(ImageHeader) == 64);
 

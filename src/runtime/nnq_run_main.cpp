@@ -32,11 +32,13 @@ constexpr char usage[] =
     "  --output DIR    write every output to DIR/NAME.npy\n"
     "  --threads N     threads, 1 to 1024 (default 1; results do not depend on it)\n"
     "  --repeat N      run N times and print the median time (default 1)\n"
+    "  --weights-cache [DIR]  keep weights as kernels want them in DIR (default $XDG_CACHE_HOME/nnq or ~/.cache/nnq):\n"
+    "                  later processes map them instead of packing; DIR may not start with -\n"
     "  --info          print what the model is and stop\n\n"
     "exit codes: 0 done, 2 bad usage or input, 3 a fault of nnq's own\n";
 
 struct Arguments {
-  std::string model, output;
+  std::string model, output, weights_cache;
   std::vector<std::string> inputs;
   int threads = 1, repeat = 1;
   bool info = false, help = false, version = false;
@@ -59,6 +61,10 @@ Status read_arguments(int argc, char** argv, Arguments& arguments) {
       arguments.help = true;
     } else if (option == "--version") {
       arguments.version = true;
+    } else if (option == "--weights-cache") {
+      const bool named = i + 1 < argc && argv[i + 1][0] != '-';
+      arguments.weights_cache = named ? argv[++i] : nnq::cache_folder();
+      NNQ_REQUIRE(!arguments.weights_cache.empty(), option, ": neither XDG_CACHE_HOME nor HOME is set: name a folder");
     } else if (option == "--input" || option == "--output" || option == "--threads" || option == "--repeat") {
       NNQ_REQUIRE(i + 1 < argc, option, " needs a value (nnq-run --help)");
       const char* value = argv[++i];
@@ -164,10 +170,12 @@ Status run(const Arguments& arguments) {
   std::vector<Tensor> inputs, outputs;
   NNQ_TRY(load_inputs(*model, arguments.inputs, inputs));
   std::unique_ptr<nnq::Session> session;
-  NNQ_TRY(nnq::Session::create(model, {.threads = arguments.threads}, session));
+  NNQ_TRY(
+      nnq::Session::create(model, {.threads = arguments.threads, .weights_cache = arguments.weights_cache}, session));
   std::vector<nnq::Shape> shapes;
   for (const Tensor& input : inputs) shapes.push_back(input.shape());
   NNQ_TRY(session->prepare(shapes));
+  for (const std::string& note : session->notes()) std::fprintf(stderr, "nnq-run: %s\n", note.c_str());
   std::vector<double> milliseconds;
   for (int i = 0; i < arguments.repeat; ++i) {
     const auto start = std::chrono::steady_clock::now();

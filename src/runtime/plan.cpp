@@ -301,8 +301,8 @@ class Planner {
   Status prepare() {
     const Isa isa = active_isa();
     const std::vector<bool> rounded_once = before_quantizers(program_);
-    const PlanContext context{program_,         plan_.slots, gemm_kernels(isa), isa,
-                              options_.threads, weights_,    rounded_once,      options_.tuner};
+    const PlanContext context{program_, plan_.slots,  gemm_kernels(isa), isa,           options_.threads,
+                              weights_, rounded_once, options_.tuner,    options_.cache};
     const FloatChains chains(program_, plan_.slots);
     for (std::size_t i = 0; i < program_.steps.size(); ++i) {
       const Step& step = program_.steps[i];

@@ -57,6 +57,7 @@ class PreparedStep {
   std::vector<std::int32_t> reads, writes;       // values, where they are not those of the program's step
   std::size_t scratch_bytes = 0;                 // wanted; `scratch` is set before the first run
   std::byte* scratch = nullptr;
+  std::shared_ptr<const void> held;  // shared with other plans of the model, needed while planning
 };
 
 /// What makers of prepared steps see. Slots have their shapes; data pointers are set after all steps are made, before
@@ -70,6 +71,7 @@ struct PlanContext {
   SharedWeights& weights;
   const std::vector<bool>& before_quantizers;  // by value (before_quantizers.h)
   Tuner* tuner = nullptr;                      // measures which kernel a layer takes; none: the cost model says
+  WeightsCache* cache = nullptr;               // has packed weights on disk; none: they are packed
 
   Slot& slot(std::int32_t value) const { return slots[static_cast<std::size_t>(value)]; }
   bool before_quantizer(std::int32_t value) const { return before_quantizers[static_cast<std::size_t>(value)]; }
@@ -78,7 +80,8 @@ struct PlanContext {
   /// and the instruction set.
   template <class T, class F>
   std::shared_ptr<const T> shared(const Step& step, const std::string& form, F&& make) const {
-    return weights.get<T>(text(name_of(isa), " ", &step - program.steps.data(), " ", form), std::forward<F>(make));
+    return weights.get<T>(text(name_of(isa), " ", &step - program.steps.data(), " ", form), std::forward<F>(make),
+                          cache);
   }
 };
 
@@ -134,8 +137,9 @@ struct Plan {
 };
 struct PlanOptions {
   int threads = 1;
-  std::size_t memory_cap = 0;  // 0: none
-  Tuner* tuner = nullptr;      // none, or what times candidate kernels (autotune.h)
+  std::size_t memory_cap = 0;     // 0: none
+  Tuner* tuner = nullptr;         // none, or what times candidate kernels (autotune.h)
+  WeightsCache* cache = nullptr;  // none, or where packed weights are found and noted (weights_cache.h)
 };
 /// Makes a plan; weights: of the program's model. What `plan` held before is gone, but its weights stay until the new
 /// plan has taken what it shares with them.

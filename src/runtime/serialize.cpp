@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/checksum.h"
 #include "nnq/program.h"
 #include "nnq_fbs/nnq_generated.h"
 #include "runtime/image.h"
@@ -212,9 +213,10 @@ std::vector<std::byte> serialize_program(const Program& program) {
   header.data_offset = (sizeof(header) + b.GetSize() + image_alignment - 1) / image_alignment * image_alignment;
   header.total_bytes = header.data_offset + b.section.size();
   std::vector<std::byte> image(header.total_bytes);
-  std::memcpy(image.data(), &header, sizeof(header));
   std::memcpy(image.data() + sizeof(header), b.GetBufferPointer(), b.GetSize());
   if (!b.section.empty()) std::memcpy(image.data() + header.data_offset, b.section.data(), b.section.size());
+  header.content = checksum64(std::span<const std::byte>(image).subspan(sizeof(header)));
+  std::memcpy(image.data(), &header, sizeof(header));
   return image;
 }
 

@@ -5,12 +5,17 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <optional>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include "core/guard.h"
 #include "runtime/autotune.h"
 #include "runtime/model_state.h"
 #include "runtime/plan.h"
 #include "runtime/shapes.h"
+#include "runtime/weights_cache.h"
 
 namespace nnq {
 namespace {
@@ -69,6 +74,8 @@ struct Session::State {
 
   /// Plans for these shapes.
   Status plan_for(const std::vector<Shape>& shapes);
+  /// written, unless it is nullptr: writes the cache of weights; whether it did, so that another plan finds them there.
+  Status plan_once(const std::vector<Shape>& shapes, Tuner* tuner, bool* written);
   Status prepare(std::span<const Tensor> inputs);
   Status run(std::span<const Tensor> inputs, std::vector<Tensor>& outputs, std::vector<std::vector<double>>* times);
   /// Points the slots of inputs and outputs at the caller's tensors.
@@ -87,17 +94,37 @@ struct Session::State {
 Status Session::State::plan_for(const std::vector<Shape>& shapes) {
   planned = false;
   notes.clear();
-  const Program& program = model->program();
-  SharedWeights& weights = model->state_->weights;
-  if (!options.autotune) {
-    NNQ_TRY(make_plan(program, weights, shapes, {options.threads, options.memory_cap}, plan));
-  } else {
-    Tuner tuner(options.threads, options.memory_cap);
-    NNQ_TRY(make_plan(program, weights, shapes, {options.threads, options.memory_cap, &tuner}, plan));
-    tuner.save();
-    notes = std::move(tuner.notes);
-  }
-  planned = true;
+  return guarded("out of memory while planning", [&]() -> Status {
+    std::optional<Tuner> tuner;
+    if (options.autotune) tuner.emplace(options.threads, options.memory_cap);
+    bool written = false;
+    NNQ_TRY(plan_once(shapes, tuner ? &*tuner : nullptr, &written));
+    if (written) {  // what was packed goes, back to the system, too; the file's take its place
+      plan = {};
+#if defined(__GLIBC__)
+      malloc_trim(0);
+#endif
+      NNQ_TRY(plan_once(shapes, tuner ? &*tuner : nullptr, nullptr));
+    }
+    if (tuner) {
+      tuner->save();
+      notes.insert(notes.end(), tuner->notes.begin(), tuner->notes.end());
+    }
+    planned = true;
+    return {};
+  });
+}
+
+Status Session::State::plan_once(const std::vector<Shape>& shapes, Tuner* tuner, bool* written) {
+  Model::State& m = *model->state_;
+  std::optional<WeightsCache> cache;
+  if (!options.weights_cache.empty())
+    cache.emplace(options.weights_cache, CachedModel{m.content(), m.image, m.private_copy});
+  NNQ_TRY(make_plan(m.program, m.weights, shapes,
+                    {options.threads, options.memory_cap, tuner, cache ? &*cache : nullptr}, plan));
+  if (!cache) return {};
+  if (written != nullptr) *written = cache->save();
+  notes.insert(notes.end(), cache->notes.begin(), cache->notes.end());
   return {};
 }
 

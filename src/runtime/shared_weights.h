@@ -1,41 +1,32 @@
-// Weights as kernels want them, shared by the sessions of a model: made once, const from then on, gone with the last
-// plan that uses them.
+// Weights as kernels want them, shared by the sessions of a model: made once or found in a cache on disk, const from
+// then on, gone with the last plan that uses them.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 
+#include "runtime/weights_cache.h"
+
 namespace nnq {
 
-/// For any number of threads. What is kept says its own size by packed_bytes().
+/// For any number of threads.
 class SharedWeights {
  public:
   /// What make() gives, a std::shared_ptr<const T>, for this key, which stands for all that it depends on, T included.
+  /// T lists its members (packed_fields.h): with a cache it is first looked for there, and kept there when it was made.
   /// Who asks for a key while another thread makes it waits for that; other keys are made meanwhile.
   template <class T, class F>
-  std::shared_ptr<const T> get(const std::string& key, F&& make) {
-    const std::shared_ptr<Entry> entry = find(key);
-    const std::lock_guard<std::mutex> lock(entry->making);
-    if (const std::shared_ptr<const void> made = entry->made.lock()) return std::static_pointer_cast<const T>(made);
-    const std::shared_ptr<const T> made = make();
-    entry->made = made;
-    entry->bytes = made->packed_bytes();
-    return made;
+  std::shared_ptr<const T> get(const std::string& key, F&& make, WeightsCache* cache = nullptr) {
+    return std::static_pointer_cast<const T>(get_any(
+        key, PackedKind::of<T>(), [&]() -> std::shared_ptr<const void> { return make(); }, cache));
   }
 
-  /// Bytes of all that plans hold now.
-  std::int64_t bytes() const {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    std::int64_t sum = 0;
-    for (const auto& [key, entry] : entries_) {
-      const std::lock_guard<std::mutex> made(entry->making);
-      sum += entry->made.expired() ? 0 : entry->bytes;
-    }
-    return sum;
-  }
+  /// Bytes of all that plans hold now, wherever they lie.
+  std::int64_t bytes() const;
 
  private:
   struct Entry {
@@ -44,12 +35,9 @@ class SharedWeights {
     std::int64_t bytes = 0;
   };
 
-  std::shared_ptr<Entry> find(const std::string& key) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    std::shared_ptr<Entry>& entry = entries_[key];
-    if (entry == nullptr) entry = std::make_shared<Entry>();
-    return entry;
-  }
+  std::shared_ptr<const void> get_any(const std::string& key, const PackedKind& kind,
+                                      const std::function<std::shared_ptr<const void>()>& make, WeightsCache* cache);
+  std::shared_ptr<Entry> find(const std::string& key);
 
   mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<Entry>> entries_;

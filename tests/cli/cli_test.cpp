@@ -83,6 +83,25 @@ TEST(Cli, ExportedModelRunsAndAgreesWithItsGraph) {
   EXPECT_FALSE(benchmark.document()["steps"].empty());
 }
 
+TEST(Cli, WeightsCacheIsMadeWhereItIsAskedFor) {
+  const Folder folder;
+  ASSERT_EQ(nnq("zoo lenet5 -o " + (folder / "m.onnx")).code, 0);
+  ASSERT_EQ(nnq("export " + (folder / "m.onnx") + " --to nnq -o " + (folder / "m.nnq")).code, 0);
+  const std::string run = "run " + (folder / "m.nnq") + " --random --output " + (folder / "y") + " --json";
+  for (int i = 0; i < 2; ++i) {
+    const Ran cached = nnq(run + " --weights-cache " + (folder / "here"));
+    ASSERT_EQ(cached.code, 0) << cached.err;
+    EXPECT_EQ(cached.err, "");
+  }
+  EXPECT_FALSE(std::filesystem::is_empty(folder / "here"));
+  EXPECT_EQ(nnq("benchmark " + (folder / "m.nnq") + " --repeat 2 --json --weights-cache=" + (folder / "there")).code,
+            0);
+  EXPECT_FALSE(std::filesystem::is_empty(folder / "there"));
+  const Ran nowhere = nnq(run + " --weights-cache /proc/none");
+  EXPECT_EQ(nowhere.code, 0) << "a note, no failure";
+  EXPECT_NE(nowhere.err.find("could not be written"), std::string::npos) << nowhere.err;
+}
+
 TEST(Cli, VerbsThatDoNotTrainStartFastAndSmall) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "sanitizers cost memory of their own";

@@ -213,13 +213,13 @@ TEST(CApi, WrongInputsAreRefusedAndTheSessionStaysUsable) {
   EXPECT_EQ(nnq_model_input(model.get(), 1, &port), NNQ_INVALID_ARGUMENT);
   EXPECT_EQ(nnq_model_output(model.get(), -1, &port), NNQ_INVALID_ARGUMENT);
   nnq_session* s = nullptr;
-  const nnq_session_options many = {.threads = 1 << 20, .memory_cap = 0};
+  const nnq_session_options many = {.threads = 1 << 20, .memory_cap = 0, .weights_cache = nullptr};
   EXPECT_EQ(nnq_session_create(model.get(), &many, &s), NNQ_INVALID_ARGUMENT);
   EXPECT_EQ(s, nullptr);
 }
 
 TEST(CApi, MemoryCapIsKept) {
-  const nnq_session_options options = {.threads = 1, .memory_cap = 1024};
+  const nnq_session_options options = {.threads = 1, .memory_cap = 1024, .weights_cache = nullptr};
   const SessionHandle session = session_of(load(lenet5_image()), &options);
   Images images(8);
   nnq_tensor y = {};
@@ -260,7 +260,7 @@ void survive(const std::vector<std::byte>& image, nnq_tensor input) {
     ASSERT_STRNE(nnq_status_message(), "");
     return;
   }
-  const nnq_session_options options = {.threads = 1, .memory_cap = std::size_t{64} << 20};
+  const nnq_session_options options = {.threads = 1, .memory_cap = std::size_t{64} << 20, .weights_cache = nullptr};
   nnq_session* session_raw = nullptr;
   if (nnq_session_create(raw, &options, &session_raw) != NNQ_OK) return;
   const SessionHandle session(session_raw);
@@ -300,7 +300,7 @@ TEST(SessionThreads, OneModelTwoSessionsEqualResults) {
   const ModelHandle model = load(lenet5_image());
   std::array<std::vector<float>, 3> results;
   const auto work = [&](std::vector<float>& result, int threads) {
-    const nnq_session_options options = {.threads = threads, .memory_cap = 0};
+    const nnq_session_options options = {.threads = threads, .memory_cap = 0, .weights_cache = nullptr};
     const SessionHandle session = session_of(model, &options);
     Images images(4);
     nnq_tensor y = {};

@@ -16,8 +16,11 @@ namespace nnq::test {
 namespace {
 
 struct Kept {
-  std::int64_t size;
-  std::int64_t packed_bytes() const { return size; }
+  AlignedBytes bytes;
+  template <class Self, class F>
+  static void fields(Self& self, F& f) {
+    f(self.bytes);
+  }
 };
 
 TEST(SharedWeights, AreMadeOnceWhileSomeoneHoldsThem) {
@@ -25,7 +28,9 @@ TEST(SharedWeights, AreMadeOnceWhileSomeoneHoldsThem) {
   int made = 0;
   const auto make = [&] {
     ++made;
-    return std::make_shared<Kept>(Kept{100});
+    auto kept = std::make_shared<Kept>();
+    kept->bytes.assign(100);
+    return kept;
   };
   std::shared_ptr<const Kept> one = weights.get<Kept>("a", make);
   std::shared_ptr<const Kept> two = weights.get<Kept>("a", make);
@@ -52,7 +57,7 @@ TEST(SharedWeights, AreMadeOnceByManyThreads) {
       got[t] = weights.get<Kept>("a", [&] {
         ++made;
         std::this_thread::sleep_for(std::chrono::milliseconds(20));
-        return std::make_shared<Kept>(Kept{1});
+        return std::make_shared<Kept>();
       });
     });
   }

@@ -8,6 +8,7 @@
 #include "cli/roofline.h"
 #include "cli/table.h"
 #include "cli/verb.h"
+#include "cli/weights_cache_option.h"
 #include "nnq/error.h"
 #include "nnq/program.h"
 
@@ -58,6 +59,7 @@ class Benchmark final : public Verb {
         ->check(CLI::Range(1, 1 << 20));
     app.add_option("--shape", shapes_, "shape of an input with free dimensions: NAME=1,3,32,32 (repeatable)");
     app.add_flag("--autotune", autotune_, "time the kernels that could run a layer and take the fastest (remembered)");
+    add_weights_cache(app, weights_cache_);
     app.add_flag("--verbose", verbose_, "say for every step which faster kernels declined, and why");
   }
 
@@ -65,13 +67,14 @@ class Benchmark final : public Verb {
     if (file_ == "kernels") return benchmark_kernels(json, document);
     const LoadedModel model = load_model(file_);
     const std::shared_ptr<const Model> deployed = model.deployed();
-    const std::unique_ptr<Session> session = make_session(deployed, threads_, file_, autotune_);
+    const std::unique_ptr<Session> session =
+        make_session(deployed, {.threads = threads_, .autotune = autotune_, .weights_cache = weights_cache_}, file_);
     const auto shapes = input_shapes(deployed->inputs(), parse_shapes(shapes_, deployed->inputs()), batch_);
     const std::vector<Tensor> inputs = random_inputs(deployed->inputs(), shapes, 1);
     std::vector<StepInfo> steps;
     double milliseconds = 0;
     throw_if_error(session->profile(inputs, repeat_, steps, milliseconds), file_);
-    for (const std::string& note : session->notes()) fmt::print(stderr, "nnq: {}\n", note);
+    print_notes(*session);
     std::int64_t working_set = static_cast<std::int64_t>(session->peak_bytes());
     for (const StepInfo& step : steps) working_set += step.weight_bytes;
     const Roofline roofline(working_set, threads_);
@@ -192,7 +195,7 @@ class Benchmark final : public Verb {
     fmt::print("\n{}", table.text());
   }
 
-  std::string file_;
+  std::string file_, weights_cache_;
   std::int64_t batch_ = 1;
   int threads_ = 1, repeat_ = 50;
   std::vector<std::string> shapes_;

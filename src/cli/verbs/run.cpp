@@ -7,6 +7,7 @@
 #include "cli/models.h"
 #include "cli/table.h"
 #include "cli/verb.h"
+#include "cli/weights_cache_option.h"
 #include "core/text.h"
 #include "nnq/error.h"
 
@@ -40,6 +41,7 @@ class Run final : public Verb {
     app.add_option("--output", folder_, "folder for the outputs, one NPY file each")->capture_default_str();
     app.add_option("--threads", threads_, "threads; results do not depend on it")->check(CLI::Range(1, 1024));
     app.add_flag("--autotune", autotune_, "time the kernels that could run a layer and take the fastest (remembered)");
+    add_weights_cache(app, weights_cache_);
   }
 
   int run(bool json, nlohmann::ordered_json& document) override {
@@ -47,7 +49,10 @@ class Run final : public Verb {
     const std::shared_ptr<const Model> deployed = model.deployed();
     const std::vector<Tensor> inputs = random_ ? make_random(*deployed) : read_inputs(*deployed);
     std::vector<Tensor> outputs;
-    throw_if_error(make_session(deployed, threads_, file_, autotune_)->run(inputs, outputs), file_);
+    const std::unique_ptr<Session> session =
+        make_session(deployed, {.threads = threads_, .autotune = autotune_, .weights_cache = weights_cache_}, file_);
+    throw_if_error(session->run(inputs, outputs), file_);
+    print_notes(*session);
     document["outputs"] = nlohmann::ordered_json::array();
     Table table({{"output"}, {"type"}, {"file"}});
     std::vector<std::string> taken;
@@ -108,7 +113,7 @@ class Run final : public Verb {
     return {static_cast<std::size_t>(free - given.begin()), text};
   }
 
-  std::string file_, folder_ = ".";
+  std::string file_, folder_ = ".", weights_cache_;
   std::vector<std::string> inputs_, shapes_;
   bool random_ = false, autotune_ = false;
   int threads_ = 1;

@@ -63,6 +63,10 @@ struct MatvecPanels {
   int bits = 1;
   std::int64_t panels = 0, blocks = 0;
   AlignedBytes bytes;
+  template <class Self, class F>
+  static void fields(Self& self, F& f) {  // runtime/packed_fields.h
+    f(self.bits, self.panels, self.blocks, self.bytes);
+  }
   std::int64_t panel_bytes() const { return blocks * matvec_block(bits).words * matvec_panel * 16; }
 };
 

@@ -9,10 +9,11 @@ namespace {
 
 /// Weights by pairs of taps, and sums as in PackedLayer.
 struct PackedDepthwise {
-  std::vector<std::int16_t> weights;
-  std::vector<std::int32_t> base, tap_sums;
-  std::int64_t packed_bytes() const {
-    return static_cast<std::int64_t>(weights.size() * 2 + (base.size() + tap_sums.size()) * 4);
+  PackedArray<std::int16_t> weights;
+  PackedArray<std::int32_t> base, tap_sums;
+  template <class Self, class F>
+  static void fields(Self& self, F& f) {
+    f(self.weights, self.base, self.tap_sums);
   }
 };
 
@@ -35,7 +36,7 @@ class DepthwiseLayer final : public PreparedStep {
     packed_ = plan.shared<PackedDepthwise>(step, text("depthwise ", offsets_.size()),
                                            [&] { return pack(step, plan.code(step.inputs[0]).min); });
     starts_.make(geometry_, packed_->base, packed_->tap_sums, border_fits() ? 0 : border_);
-    weight_bytes = static_cast<std::int64_t>(packed_->weights.size() * sizeof(std::int16_t));
+    weight_bytes = packed_->weights.size() * 2;
     input_bytes_ = (input_.scratch_bytes() + 63) / 64 * 64;
     part_bytes_ = static_cast<std::size_t>(blocks_.rows()) *
                       (static_cast<std::size_t>(channels_) * 4 + sizeof(DirectRow)) / 64 * 64 +

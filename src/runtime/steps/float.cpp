@@ -146,8 +146,11 @@ class FloatConvolution final : public PreparedStep {
 };
 
 struct PackedFloats {
-  std::vector<float> values;
-  std::int64_t packed_bytes() const { return static_cast<std::int64_t>(values.size() * 4); }
+  PackedArray<float> values;
+  template <class Self, class F>
+  static void fields(Self& self, F& f) {
+    f(self.values);
+  }
 };
 
 /// x [rows, k] times constant weights, packed once in panels of 16 outputs.
@@ -179,7 +182,7 @@ class FloatDense final : public PreparedStep {
     // Weights that a plan computed from its shapes are its own.
     packed_ = plan.program.constants.contains(step.inputs[1]) ? plan.shared<PackedFloats>(step, "dense", pack) : pack();
     bias_.assign(static_cast<std::size_t>(panels_ * width), 0.0);
-    weight_bytes = packed_->packed_bytes();
+    weight_bytes = packed_->values.size() * 4;
     scratch_bytes = static_cast<std::size_t>(panels_ * rows_ * width) * 4;
   }
   void set_bias(const Tensor& bias, float beta) {

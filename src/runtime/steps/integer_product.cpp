@@ -28,21 +28,24 @@ IntegerProduct::IntegerProduct(const PackedWeights& weights, const RealPlanes& p
       columns_(columns),
       padded_((columns + matvec_padding - 1) / matvec_padding * matvec_padding),
       bits_(weights.bits),
-      kernel_(matvec_kernel(isa)),
-      offset_(planes.weight_offset) {
+      isa_(isa),
+      kernel_(&matvec_kernel(isa)) {
+  offset_.assign(std::span(planes.weight_offset));
   const std::vector<std::uint8_t> codes =
       unpack_planes({weights.data, weights.plane_bytes() * static_cast<std::size_t>(bits_)}, bits_, weights.count);
   if (!weights.plane_scale.empty()) {
     add_part(codes, bits_, weights.offset, 1);
-    parts_[0].scale = planes.weight_scale;
+    parts_[0].scale.assign(std::span(planes.weight_scale));
     return;
   }
   for (int p = 0; p < bits_; ++p) {
     std::vector<std::uint8_t> plane(codes.size());
     for (std::size_t i = 0; i < codes.size(); ++i) plane[i] = codes[i] >> p & 1U;
     add_part(std::move(plane), 1, planes.weight_signs ? -1 : 0, planes.weight_signs ? 2 : 1);
-    for (std::int64_t o = 0; o < rows; ++o)
-      parts_.back().scale.push_back(planes.weight_scale[static_cast<std::size_t>(o * bits_ + p)]);
+    PackedArray<float>& scale = parts_.back().scale;
+    scale.assign(static_cast<std::size_t>(rows));
+    for (std::size_t o = 0; o < static_cast<std::size_t>(rows); ++o)
+      scale[o] = planes.weight_scale[o * static_cast<std::size_t>(bits_) + static_cast<std::size_t>(p)];
   }
 }
 
@@ -60,12 +63,7 @@ std::int64_t IntegerProduct::weight_bytes() const {
   return bytes;
 }
 
-std::int64_t IntegerProduct::packed_bytes() const {
-  return weight_bytes() +
-         static_cast<std::int64_t>((parts_.size() * static_cast<std::size_t>(rows_) + offset_.size()) * 4);
-}
-
-std::string IntegerProduct::kernel() const { return text("w", bits_, "_", kernel_.name); }
+std::string IntegerProduct::kernel() const { return text("w", bits_, "_", kernel_->name); }
 
 void IntegerProduct::run(const IntegerVectors& x, std::int64_t chunk_number, const float* bias, float* y,
                          std::int32_t* sums) const {
@@ -73,9 +71,9 @@ void IntegerProduct::run(const IntegerVectors& x, std::int64_t chunk_number, con
                      panels = (n + matvec_panel - 1) / matvec_panel;
   for (std::size_t p = 0; p < parts_.size(); ++p) {
     const Part& part = parts_[p];
-    kernel_.run({x.codes, padded_, x.count, part.panels.bits,
-                 part.panels.bytes.data() + panel * part.panels.panel_bytes(), panels, part.panels.blocks, sums,
-                 chunk});
+    kernel_->run({x.codes, padded_, x.count, part.panels.bits,
+                  part.panels.bytes.data() + panel * part.panels.panel_bytes(), panels, part.panels.blocks, sums,
+                  chunk});
     for (std::int64_t v = 0; v < x.count; ++v) {
       float* const to = y + v * rows_ + first;
       if (p == 0) std::fill_n(to, n, 0.0F);

@@ -20,6 +20,7 @@ struct IntegerVectors {
 
 class IntegerProduct {
  public:
+  IntegerProduct() = default;  // to be found: packed_fields.h
   IntegerProduct(const PackedWeights& weights, const RealPlanes& planes, std::int64_t rows, std::int64_t columns,
                  Isa isa);
 
@@ -27,9 +28,14 @@ class IntegerProduct {
   std::int64_t columns() const { return columns_; }
   std::int64_t padded() const { return padded_; }
   std::int64_t weight_bytes() const;
-  std::int64_t packed_bytes() const;
   /// w4_matvec_..., by the width of a weight.
   std::string kernel() const;
+
+  template <class Self, class F>
+  static void fields(Self& self, F& f) {
+    f(self.rows_, self.columns_, self.padded_, self.bits_, self.isa_, self.parts_, self.offset_);
+  }
+  void found() { kernel_ = &matvec_kernel(isa_); }
 
   /// Products are made in chunks of this many outputs, whose sums stay in the first-level cache.
   static constexpr std::int64_t chunk = 256;
@@ -42,15 +48,20 @@ class IntegerProduct {
   struct Part {
     MatvecPanels panels;
     std::int32_t low = 0, unit = 1;  // weight = low + unit * code
-    std::vector<float> scale;        // [rows]
+    PackedArray<float> scale;        // [rows]
+    template <class Self, class F>
+    static void fields(Self& self, F& f) {
+      f(self.panels, self.low, self.unit, self.scale);
+    }
   };
   void add_part(std::vector<std::uint8_t> codes, int bits, std::int32_t low, std::int32_t unit);
 
-  std::int64_t rows_, columns_, padded_;
-  int bits_;
-  const Matvec& kernel_;
+  std::int64_t rows_ = 0, columns_ = 0, padded_ = 0;
+  int bits_ = 0;
+  Isa isa_ = Isa::portable;
+  const Matvec* kernel_ = nullptr;  // of isa_
   std::vector<Part> parts_;
-  std::vector<float> offset_;  // [rows] or none
+  PackedArray<float> offset_;  // [rows] or none
 };
 
 }  // namespace nnq

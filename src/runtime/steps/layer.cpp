@@ -73,7 +73,7 @@ class DirectLayer final : public PreparedStep {
   void block(std::int64_t first, std::int64_t count, DirectRow* rows, std::int32_t* sums) const {
     const PackedLayer& packed = *packed_;
     DirectCall call{rows, count,   input_.offsets().data(), input_.steps(), packed.weights.data(), panels_,
-                    sums, stride_, packed.narrow_steps,     &packed.lookup};
+                    sums, stride_, packed.narrow_steps,     &lookup_};
     const std::int64_t group_columns = panels_ * choice_.panel;
     for (std::int64_t g = 0; g < step_.groups; ++g) {
       fill_rows(geometry_, input_, starts_, scratch, first, count, g, g * group_columns, rows);
@@ -96,7 +96,7 @@ class DirectLayer final : public PreparedStep {
 
   /// Four times the sums of the codes' high two bits; the low bits' sums then start from these.
   void add_high_bits(const DirectCall& call, DirectRow* rows) const {
-    LookupTables shifted = packed_->lookup;
+    LookupTables shifted = lookup_;
     shifted.shift = 2;
     DirectCall high = call;
     high.lookup = &shifted;
@@ -129,6 +129,7 @@ class DirectLayer final : public PreparedStep {
       return;
     }
     packed_ = shared_layer(plan, step_, weights, choice_, input_.runs());
+    lookup_ = packed_->lookup_tables();
     starts_.make(geometry_, packed_->base, packed_->tap_sums, choice_.difference);
   }
 
@@ -157,9 +158,19 @@ class DirectLayer final : public PreparedStep {
   EpilogueWriter epilogue_;
   std::size_t input_bytes_ = 0, part_bytes_ = 0, sums_bytes_ = 0;
   std::shared_ptr<const PackedLayer> packed_;
+  LookupTables lookup_{};         // of packed_
   UnpackPanel unpack_ = nullptr;  // weights are packed panels
   std::int64_t together_ = 1;     // panels unpacked at a time
   LayerStarts starts_;
+};
+
+/// The distinct values of a layer's weights, for which all of them have to be read.
+struct WeightLevels {
+  PackedArray<std::int8_t> values;
+  template <class Self, class F>
+  static void fields(Self& self, F& f) {
+    f(self.values);
+  }
 };
 
 /// Microseconds with one decimal; the runtime's text() prints all digits.
@@ -226,8 +237,15 @@ std::unique_ptr<PreparedStep> make_bytes(const PlanContext& plan, const Step& st
 
 }  // namespace
 
-LayerWeights::LayerWeights(const Step& step)
-    : levels(step.weights.levels()), outputs(step.out_channels), packed_(step.weights) {
+LayerWeights::LayerWeights(const PlanContext& plan, const Step& step)
+    : outputs(step.out_channels), packed_(step.weights) {
+  const auto shared = plan.shared<WeightLevels>(step, "levels", [&] {
+    auto made = std::make_shared<WeightLevels>();
+    made->values.assign(std::span<const std::int8_t>(step.weights.levels()));
+    return made;
+  });
+  levels.assign(shared->values.begin(), shared->values.end());
+  shared_ = shared;
   for (std::size_t i = 0; i < levels.size(); ++i)
     index_[static_cast<std::size_t>(levels[i] + 128)] = static_cast<std::uint8_t>(i);
 }
@@ -235,7 +253,7 @@ LayerWeights::LayerWeights(const Step& step)
 std::unique_ptr<PreparedStep> make_layer(const PlanContext& plan, const Step& step) {
   std::unique_ptr<PreparedStep> made;
   std::vector<std::string> refused;
-  LayerWeights weights(step);
+  LayerWeights weights(plan, step);
   const Slot& in = plan.slot(step.inputs[0]);
   if (in.storage == Storage::bits) {
     made = make_binary_matvec(plan, step, weights);
@@ -263,6 +281,7 @@ std::unique_ptr<PreparedStep> make_layer(const PlanContext& plan, const Step& st
                       (table[i].isa > hardware_isa() ? "the CPU lacks it" : "held down by NNQ_ISA"));
   }
   made->refused.insert(made->refused.end(), refused.begin(), refused.end());
+  made->held = weights.shared();
   return made;
 }
 

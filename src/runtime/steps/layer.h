@@ -14,7 +14,7 @@ namespace nnq {
 
 /// A layer's integers [outputs][taps][tap], unpacked when they are asked for, and the set of values they take.
 struct LayerWeights {
-  explicit LayerWeights(const Step& step);
+  LayerWeights(const PlanContext& plan, const Step& step);
   const std::vector<std::int8_t>& values() const {
     if (values_.empty()) values_ = packed_.unpack();
     return values_;
@@ -43,11 +43,15 @@ struct LayerWeights {
   /// The largest magnitude of a weight.
   std::int32_t highest() const { return levels.empty() ? 0 : std::max<std::int32_t>(-levels.front(), levels.back()); }
 
+  /// What must live as long as other plans are to share it.
+  std::shared_ptr<const void> shared() const { return shared_; }
+
   std::vector<std::int8_t> levels;  // distinct values, ascending
   std::int64_t outputs, taps = 1, tap = 1;
 
  private:
   const PackedWeights& packed_;
+  std::shared_ptr<const void> shared_;
   mutable std::vector<std::int8_t> values_;
   std::uint8_t index_[256] = {};
 };

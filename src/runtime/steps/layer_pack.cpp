@@ -172,7 +172,6 @@ class Packer {
       for (std::int32_t& b : packed_.base) b += static_cast<std::int32_t>(row_) * lowest * times;
     }
     LookupTables& lookup = packed_.lookup;
-    lookup.tables = packed_.tables.data();
     lookup.lookups = lookups;
     lookup.shift = shift;
     lookup.byte_units = 255 / (largest * 2 * lookups);

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <vector>
 
 #include "kernels/aligned.h"
 #include "kernels/direct/direct.h"
@@ -17,21 +16,25 @@
 namespace nnq {
 
 struct PackedLayer {
-  PackedLayer() = default;
-  PackedLayer(const PackedLayer&) = delete;  // `lookup` points into `tables`
-  PackedLayer& operator=(const PackedLayer&) = delete;
-
   AlignedBytes weights;           // panels as the kernel wants them (kernels/direct/direct.h), group after group
   std::int64_t group_bytes = 0;   // of the panels of one group
   AlignedBytes tables;            // lookup
-  LookupTables lookup{};          // its tables are `tables`
+  LookupTables lookup{};          // but for its tables: lookup_tables()
   std::int64_t narrow_steps = 1;  // int8: see narrow_steps()
   PackedPanel form{};             // of panels that are packed at their width; otherwise 0 bits
   int zero = 0;                   // code of weight 0 in them
-  std::vector<std::int32_t> base, tap_sums;  // [stride] sums start from these; [taps][stride] sums of weights
+  PackedArray<std::int32_t> base, tap_sums;  // [stride] sums start from these; [taps][stride] sums of weights
 
-  std::int64_t packed_bytes() const {
-    return weights.size() + tables.size() + static_cast<std::int64_t>((base.size() + tap_sums.size()) * 4);
+  LookupTables lookup_tables() const {
+    LookupTables all = lookup;
+    all.tables = tables.data();
+    return all;
+  }
+  template <class Self, class F>
+  static void fields(Self& self, F& f) {
+    f(self.weights, self.group_bytes, self.tables, self.lookup.lookups, self.lookup.shift, self.lookup.byte_units,
+      self.lookup.word_units, self.narrow_steps, self.form.bits, self.form.weights, self.zero, self.base,
+      self.tap_sums);
   }
 };
 

@@ -24,8 +24,8 @@ std::vector<std::vector<bool>> patterns(const LayerGeometry& g, std::int64_t pos
 
 }  // namespace
 
-void LayerStarts::make(const LayerGeometry& g, const std::vector<std::int32_t>& base,
-                       const std::vector<std::int32_t>& tap_sums, std::int32_t difference) {
+void LayerStarts::make(const LayerGeometry& g, std::span<const std::int32_t> base,
+                       std::span<const std::int32_t> tap_sums, std::int32_t difference) {
   stride_ = base.size();
   if (g.positions() == 0) return;  // batch 0: nothing asks, however wide the image
   const std::vector<std::vector<bool>> ys =
@@ -35,7 +35,7 @@ void LayerStarts::make(const LayerGeometry& g, const std::vector<std::int32_t>& 
   columns_ = xs.size();
   for (const std::vector<bool>& y : ys) {
     for (const std::vector<bool>& x : xs) {
-      std::vector<std::int32_t> start = base;
+      std::vector<std::int32_t> start(base.begin(), base.end());
       for (std::size_t t = 0; difference != 0 && t < y.size() * x.size(); ++t) {
         if (y[t / x.size()] && x[t % x.size()]) continue;
         for (std::size_t o = 0; o < stride_; ++o) start[o] += difference * tap_sums[t * stride_ + o];

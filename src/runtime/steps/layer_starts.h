@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "runtime/steps/layer_input.h"
@@ -13,7 +14,7 @@ class LayerStarts {
  public:
   /// base: [stride] sums start from this. tap_sums: [taps][stride] sums of weights. difference: stated border value
   /// minus what the kernel sees there.
-  void make(const LayerGeometry& g, const std::vector<std::int32_t>& base, const std::vector<std::int32_t>& tap_sums,
+  void make(const LayerGeometry& g, std::span<const std::int32_t> base, std::span<const std::int32_t> tap_sums,
             std::int32_t difference);
   const std::int32_t* at(std::int64_t oy, std::int64_t ox) const {
     return values_.data() +

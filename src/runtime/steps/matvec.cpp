@@ -42,8 +42,11 @@ struct Grid {
 /// start: all of a sum that does not depend on the input, modulo 2^32: the sums themselves are proven to fit.
 struct PackedMatvec {
   MatvecPanels panels;
-  std::vector<std::uint32_t> start;
-  std::int64_t packed_bytes() const { return panels.bytes.size() + static_cast<std::int64_t>(start.size() * 4); }
+  PackedArray<std::uint32_t> start;
+  template <class Self, class F>
+  static void fields(Self& self, F& f) {
+    f(self.panels, self.start);
+  }
 };
 
 class MatvecLayer final : public PreparedStep {
@@ -124,8 +127,11 @@ class MatvecLayer final : public PreparedStep {
 
 struct PackedSigns {
   AlignedBytes bytes;  // of 64-bit words [panel][words][plane_panel]
-  std::vector<std::int32_t> start;
-  std::int64_t packed_bytes() const { return bytes.size() + static_cast<std::int64_t>(start.size() * 4); }
+  PackedArray<std::int32_t> start;
+  template <class Self, class F>
+  static void fields(Self& self, F& f) {
+    f(self.bytes, self.start);
+  }
 };
 
 /// Signs times signs: counts of common bits of 64-bit words; sum = 4 common - 2 of the input - 2 of the weights + K.

@@ -56,8 +56,8 @@ std::shared_ptr<const PlanePanels> plane_panels(const PlaneGeometry& geometry, c
                      group_bits = geometry.group_bytes() * 8;
   const int planes = step.weights.bits;
   auto made = std::make_shared<PlanePanels>();
-  std::vector<std::uint64_t>& packed = made->words;
-  packed.assign(static_cast<std::size_t>(step.groups * panels * planes * words * plane_panel), 0);
+  PackedArray<std::uint64_t>& packed = made->words;
+  packed.assign(static_cast<std::size_t>(step.groups * panels * planes * words * plane_panel));
   for (int p = 0; p < planes; ++p) {
     const std::uint8_t* bits = step.weights.data + step.weights.plane_bytes() * static_cast<std::size_t>(p);
     std::int64_t element = 0;

@@ -59,8 +59,11 @@ class PlanePacker {
 
 /// The weights of all groups for the kernel: [group][panel][plane][word][8].
 struct PlanePanels {
-  std::vector<std::uint64_t> words;
-  std::int64_t packed_bytes() const { return static_cast<std::int64_t>(words.size() * sizeof(words[0])); }
+  PackedArray<std::uint64_t> words;
+  template <class Self, class F>
+  static void fields(Self& self, F& f) {
+    f(self.words);
+  }
 };
 std::shared_ptr<const PlanePanels> plane_panels(const PlaneGeometry& geometry, const Step& step);
 /// Set weight bits: [plane][tap][output channel].

@@ -113,7 +113,7 @@ class PlaneLayer final : public PreparedStep {
     operations = 2 * geometry_.positions() * step.weights.count;
     ceiling = CeilingKind::binary;  // one product of bits for every pair of planes
     ceiling_share = 1.0 / (step.weights.bits * code_planes_);
-    weight_bytes = panels_->packed_bytes();
+    weight_bytes = panels_->words.size() * 8;
     const std::int64_t positions = geometry_.positions();
     rows_ = std::max<std::int64_t>(1, (positions + plan.threads * 4 - 1) / (plan.threads * 4));
     parts_ = (positions + rows_ - 1) / rows_;

@@ -14,8 +14,9 @@ VectorProduct::VectorProduct(const PackedWeights& weights, const RealPlanes& pla
       panels_((rows + plane_panel - 1) / plane_panel),
       padded_(panels_ * plane_panel),
       planes_(weights.bits),
+      isa_(isa),
       signs_(planes.weight_signs),
-      kernel_(plane_kernel(isa)) {
+      kernel_(&plane_kernel(isa)) {
   const auto size = static_cast<std::size_t>(planes_ * padded_);
   bytes_.assign(static_cast<std::size_t>(panels_ * planes_ * words_ * plane_panel * 8));
   scale_.assign(size, 0);
@@ -36,17 +37,17 @@ VectorProduct::VectorProduct(const PackedWeights& weights, const RealPlanes& pla
     }
   }
   if (planes.weight_offset.empty()) return;
-  offset_ = planes.weight_offset;
-  offset_.resize(static_cast<std::size_t>(padded_), 0);
+  offset_.assign(static_cast<std::size_t>(padded_));
+  std::copy(planes.weight_offset.begin(), planes.weight_offset.end(), offset_.begin());
 }
 
 void VectorProduct::run(const PackedVector& x, std::int64_t chunk_number, const float* bias, float* y,
                         std::int32_t* counts) const {
   const std::int64_t first = chunk_number * chunk, n = std::min(chunk, rows_ - first), panel = first / plane_panel,
                      panels = (n + plane_panel - 1) / plane_panel;
-  kernel_.counts(x.planes, x.count,
-                 reinterpret_cast<const std::uint64_t*>(bytes_.data()) + panel * planes_ * words_ * plane_panel,
-                 planes_, words_, panels, counts, chunk);
+  kernel_->counts(x.planes, x.count,
+                  reinterpret_cast<const std::uint64_t*>(bytes_.data()) + panel * planes_ * words_ * plane_panel,
+                  planes_, words_, panels, counts, chunk);
   const VectorSums sums{.weight_planes = planes_,
                         .code_planes = x.count,
                         .weight_signs = signs_,

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "kernels/aligned.h"
 #include "kernels/planes/planes.h"
@@ -21,6 +20,7 @@ struct PackedVector {
 
 class VectorProduct {
  public:
+  VectorProduct() = default;  // to be found: packed_fields.h
   VectorProduct(const PackedWeights& weights, const RealPlanes& planes, std::int64_t rows, std::int64_t columns,
                 Isa isa);
 
@@ -28,10 +28,14 @@ class VectorProduct {
   std::int64_t columns() const { return columns_; }
   std::int64_t words() const { return words_; }
   std::int64_t weight_bytes() const { return bytes_.size(); }
-  std::int64_t packed_bytes() const {
-    return bytes_.size() + static_cast<std::int64_t>((scale_.size() + offset_.size() + set_.size()) * 4);
+  const char* kernel() const { return kernel_->name; }
+
+  template <class Self, class F>
+  static void fields(Self& self, F& f) {
+    f(self.rows_, self.columns_, self.words_, self.panels_, self.padded_, self.planes_, self.isa_, self.signs_,
+      self.bytes_, self.scale_, self.offset_, self.set_);
   }
-  const char* kernel() const { return kernel_.name; }
+  void found() { kernel_ = &plane_kernel(isa_); }
 
   /// Products are made in chunks of this many outputs, whose counts stay in the first-level cache.
   static constexpr std::int64_t chunk = 256;
@@ -42,13 +46,14 @@ class VectorProduct {
   void run(const PackedVector& x, std::int64_t chunk_number, const float* bias, float* y, std::int32_t* counts) const;
 
  private:
-  std::int64_t rows_, columns_, words_, panels_, padded_;
-  int planes_;
-  bool signs_;
-  const PlaneKernel& kernel_;
+  std::int64_t rows_ = 0, columns_ = 0, words_ = 0, panels_ = 0, padded_ = 0;
+  int planes_ = 0;
+  Isa isa_ = Isa::portable;
+  bool signs_ = false;
+  const PlaneKernel* kernel_ = nullptr;  // of isa_
   AlignedBytes bytes_;
-  std::vector<float> scale_, offset_;  // [plane][padded]; [padded]
-  std::vector<std::int32_t> set_;      // [plane][padded]
+  PackedArray<float> scale_, offset_;  // [plane][padded]; [padded] or none
+  PackedArray<std::int32_t> set_;      // [plane][padded]
 };
 
 }  // namespace nnq
