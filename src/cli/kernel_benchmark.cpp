@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "cli/table.h"
@@ -16,6 +17,7 @@
 #include "kernels/direct/direct.h"
 #include "kernels/gemm/gemm.h"
 #include "kernels/planes/planes.h"
+#include "kernels/winograd/winograd.h"
 
 namespace nnq::cli {
 namespace {
@@ -107,6 +109,35 @@ double time_float(const GemmKernels& kernels, const Size& s) {
   });
 }
 
+/// A 3 x 3 layer of stride 1: its tiles transformed and multiplied, in blocks as a layer cuts them.
+double time_winograd(const WinogradKernels& kernels, const Size& s) {
+  constexpr std::int64_t block = 24;
+  const std::int64_t channels = s.k / 9, tiles = s.rows / 4, panels = (s.outputs + winograd_panel - 1) / winograd_panel,
+                     stride = panels * winograd_panel, panel_bytes = (channels + 1) / 2 * winograd_pair;
+  Buffer<std::uint8_t> codes(16 * channels, 1), weights(panels * panel_bytes, 2);
+  Buffer<std::int16_t> v(16 * winograd_plane(block, channels), 3);
+  Buffer<std::int32_t> sums(4 * block * stride, 4);
+  Buffer<std::byte> room(winograd_room(block), 5);
+  const std::vector<std::int32_t> start(static_cast<std::size_t>(stride), 0);
+  const std::vector<const std::int32_t*> starts(4 * block, start.data());
+  const std::uint8_t* pixels[16];
+  for (std::int64_t i = 0; i < 16; ++i) pixels[i] = codes.data() + i * channels;
+  return microseconds([&] {
+    for (std::int64_t first = 0; first < tiles; first += block) {
+      WinogradCall call{v.data(), channels,   std::min(block, tiles - first), nullptr, starts.data(), 0, sums.data(),
+                        stride,   room.data()};
+      for (std::int64_t i = 0; i < call.tiles; ++i)
+        kernels.input(pixels, channels, v.data() + i * ((channels + 15) / 16 * 16),
+                      winograd_plane(call.tiles, channels));
+      for (std::int64_t panel = 0; panel < panels; ++panel) {
+        call.weights = weights.data() + panel * panel_bytes;
+        call.column = panel * winograd_panel;
+        kernels.products(call);
+      }
+    }
+  });
+}
+
 /// Counts of common bits of every pair of planes, a row at a time, as layers of real-valued planes run them.
 double time_planes(const PlaneKernel& kernel, const Size& s, int weight_planes, int code_planes) {
   const std::int64_t words = (s.k + 63) / 64, panels = (s.outputs + plane_panel - 1) / plane_panel,
@@ -158,6 +189,11 @@ void time_size(const Size& s, F&& report) {
     report_lookup("w1a1", {(s.k + 7) / 8, 2, 4 * panel, panel}, binary, 1);
     report_lookup("w1a2", {(s.k + 3) / 4, 2, 2 * panel, panel}, one_two, 1);
     report_lookup("w2a2", {(s.k + 3) / 4, 2, 4 * panel, panel}, two_two, 0.5);
+  }
+  const WinogradKernels* winograd = winograd_table(count);
+  for (std::size_t i = 0; i < count && std::string_view(s.what).starts_with("3x3"); ++i) {
+    if (winograd[i].isa <= active_isa())  // 16 products for 36
+      report(winograd[i].name, winograd[i].isa, CeilingKind::int8, time_winograd(winograd[i], s), 36.0 / 16);
   }
   const PlaneKernel* planes = plane_table(count);
   for (std::size_t i = 0; i < count; ++i) {
