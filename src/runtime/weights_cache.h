@@ -20,9 +20,9 @@ struct PackedKind {
   template <class T>
   static const PackedKind& of() {
     static constexpr PackedKind kind{
-        [](const void* packed) { return parts_of(*static_cast<const T*>(packed)); },
-        [](const PackedParts& parts, std::shared_ptr<const void> owner) -> std::shared_ptr<const void> {
-          return packed_of<T>(parts, std::move(owner));
+        [](const void* object) { return parts_of(*static_cast<const T*>(object)); },
+        [](const PackedParts& taken, std::shared_ptr<const void> owner) -> std::shared_ptr<const void> {
+          return packed_of<T>(taken, std::move(owner));
         }};
     return kind;
   }
