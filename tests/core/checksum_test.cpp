@@ -19,7 +19,7 @@ TEST(Checksum64, IsXxh64) {
 }
 
 TEST(Checksum64, SeesEveryBitWhereverItLies) {
-  for (const std::size_t size : {1, 3, 7, 8, 31, 32, 33, 100}) {
+  for (const std::size_t size : {1U, 3U, 7U, 8U, 31U, 32U, 33U, 100U}) {
     std::vector<std::byte> bytes(size + 3, std::byte{0x5a});
     const std::uint64_t expected = checksum64(std::span(bytes).first(size));
     for (std::size_t i = 0; i < size; ++i) {
