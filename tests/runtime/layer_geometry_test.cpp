@@ -6,6 +6,7 @@
 #include <string>
 
 #include "runtime/interpreters_bits.h"
+#include "runtime/layer_program.h"
 #include "runtime/precision.h"
 #include "runtime/tiny_programs.h"
 
@@ -58,18 +59,8 @@ Program convolution(const Precision& p, Random& random, Shape& input) {
   const Shape output{input[0], out, positions(h, w.pad_top, w.pad_bottom, reach(w.kernel_h, w.dilation_h), w.stride_h),
                      positions(width, w.pad_left, w.pad_right, reach(w.kernel_w, w.dilation_w), w.stride_w)};
 
-  Program program;
-  program.add_value({"x", ValueKind::tensor, ValueType::of(DType::f32, input), {}});
-  program.add_value({"v", ValueKind::codes, ValueType::of(DType::f32, input), p.code});
-  program.add_value({"s", ValueKind::accumulator, ValueType::of(DType::i32, output), {}});
-  program.add_value({"y", ValueKind::tensor, ValueType::of(DType::f32, output), {}});
-  program.inputs = {0};
-  program.outputs = {3};
-  Step quantize, conv, dequantize;
-  quantize.kind = StepKind::quantize;
-  quantize.inputs = {0}, quantize.outputs = {1};
+  Step conv;
   conv.kind = StepKind::convolution;
-  conv.inputs = {1}, conv.outputs = {2};
   conv.out_channels = out, conv.in_channels = in, conv.groups = groups;
   conv.window = w;
   const std::int32_t pads[] = {0, p.code.min, p.code.max, -7, 1};
@@ -80,13 +71,7 @@ Program convolution(const Precision& p, Random& random, Shape& input) {
   const std::int64_t constant = below(8) == 0 ? below(2) : -1;
   for (std::uint8_t& byte : planes)
     byte = constant < 0 ? static_cast<std::uint8_t>(random.next()) : static_cast<std::uint8_t>(constant * 255);
-  conv.weights = testing::packed(p.weight_bits, p.offset, p.scales, planes, count);
-  dequantize.kind = StepKind::dequantize;
-  dequantize.inputs = {2}, dequantize.outputs = {3};
-  dequantize.epilogue.kind = Epilogue::Kind::affine;
-  dequantize.epilogue.a = {1}, dequantize.epilogue.b = {0};
-  program.steps = {quantize, conv, dequantize};
-  return program;
+  return layer_program(p, input, output, std::move(conv), planes, count);
 }
 
 std::string geometry(const Step& s, const Shape& in) {

@@ -8,6 +8,7 @@
 
 #include "kernels/winograd/winograd.h"
 #include "runtime/interpreters_bits.h"
+#include "runtime/layer_program.h"
 #include "runtime/precision.h"
 #include "runtime/tiny_programs.h"
 
@@ -18,18 +19,8 @@ namespace {
 Program filtered(const Precision& p, const Shape& input, std::int64_t out, const Window& w, std::int32_t pad_value,
                  int fill, Random& random) {
   const Shape output{input[0], out, input[2] + w.pad_top + w.pad_bottom - 2, input[3] + w.pad_left + w.pad_right - 2};
-  Program program;
-  program.add_value({"x", ValueKind::tensor, ValueType::of(DType::f32, input), {}});
-  program.add_value({"v", ValueKind::codes, ValueType::of(DType::f32, input), p.code});
-  program.add_value({"s", ValueKind::accumulator, ValueType::of(DType::i32, output), {}});
-  program.add_value({"y", ValueKind::tensor, ValueType::of(DType::f32, output), {}});
-  program.inputs = {0};
-  program.outputs = {3};
-  Step quantize, conv, dequantize;
-  quantize.kind = StepKind::quantize;
-  quantize.inputs = {0}, quantize.outputs = {1};
+  Step conv;
   conv.kind = StepKind::convolution;
-  conv.inputs = {1}, conv.outputs = {2};
   conv.out_channels = out, conv.in_channels = input[1];
   conv.window = w;
   conv.pad_value = pad_value;
@@ -37,13 +28,7 @@ Program filtered(const Precision& p, const Shape& input, std::int64_t out, const
   std::vector<std::uint8_t> planes(static_cast<std::size_t>((count + 7) / 8 * p.weight_bits));
   for (std::uint8_t& byte : planes)
     byte = static_cast<std::uint8_t>(fill < 0 ? random.next() : static_cast<std::uint64_t>(fill));
-  conv.weights = testing::packed(p.weight_bits, p.offset, p.scales, planes, count);
-  dequantize.kind = StepKind::dequantize;
-  dequantize.inputs = {2}, dequantize.outputs = {3};
-  dequantize.epilogue.kind = Epilogue::Kind::affine;
-  dequantize.epilogue.a = {1}, dequantize.epilogue.b = {0};
-  program.steps = {quantize, conv, dequantize};
-  return program;
+  return layer_program(p, input, output, std::move(conv), planes, count);
 }
 
 const CodeType eight{.min = 0, .max = 255, .bits = 8}, signed_eight{.min = -128, .max = 127, .bits = 8};

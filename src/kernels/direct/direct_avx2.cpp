@@ -9,6 +9,7 @@
 
 #include "kernels/direct/direct.h"
 #include "kernels/unrolled.h"
+#include "kernels/wide_pair_avx2.h"
 
 namespace nnq::avx2 {
 namespace {
@@ -80,19 +81,6 @@ inline void int8_tile(const DirectCall& call, const DirectRow* row, const std::u
     }
   }
   tile.write(sums, call.stride);
-}
-
-/// s[h] += the two products of each channel: two codes and two weights of 16 bits.
-inline void add_wide_pair(const std::uint8_t* a, __m256i w0, __m256i w1, __m256i& s0, __m256i& s1) {
-  __m256i x, t;
-  asm volatile(
-      "vpbroadcastd %[a], %[x]\n\t"
-      "vpmaddwd %[w0], %[x], %[t]\n\t"
-      "vpmaddwd %[w1], %[x], %[x]\n\t"
-      "vpaddd %[t], %[s0], %[s0]\n\t"
-      "vpaddd %[x], %[s1], %[s1]"
-      : [s0] "+x"(s0), [s1] "+x"(s1), [x] "=&x"(x), [t] "=&x"(t)
-      : [a] "m"(four(a)), [w0] "x"(w0), [w1] "x"(w1));
 }
 
 template <int Rows>

@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include "kernels/unrolled.h"
+#include "kernels/wide_pair_avx2.h"
 #include "kernels/winograd/winograd.h"
 
 namespace nnq::avx2 {
@@ -45,19 +46,6 @@ void transform_weights(const WinogradCall& call, std::int64_t first, std::int64_
   }
 }
 
-/// s[h] += the two products of each output.
-inline void add_pair(const std::int16_t* a, __m256i w0, __m256i w1, __m256i& s0, __m256i& s1) {
-  __m256i x, t;
-  asm volatile(
-      "vpbroadcastd %[a], %[x]\n\t"
-      "vpmaddwd %[w0], %[x], %[t]\n\t"
-      "vpmaddwd %[w1], %[x], %[x]\n\t"
-      "vpaddd %[t], %[s0], %[s0]\n\t"
-      "vpaddd %[x], %[s1], %[s1]"
-      : [s0] "+x"(s0), [s1] "+x"(s1), [x] "=&x"(x), [t] "=&x"(t)
-      : [a] "m"(*reinterpret_cast<const std::int16_t(*)[2]>(a)), [w0] "x"(w0), [w1] "x"(w1));
-}
-
 constexpr std::int64_t tile_sums =
     272;  // of a tile: 16 x 16 products, and a cache line more, as 2^n apart they would share cache sets
 
@@ -74,7 +62,7 @@ template <int Rows>
   for (const std::int16_t* const end = v + 2 * pairs; v != end; v += 2, u += 64) {
     const __m256i w0 = load(u), w1 = load(u + 32);
     NNQ_UNROLL
-    for (std::int64_t r = 0; r < Rows; ++r) add_pair(v + r * depth, w0, w1, sum[r][0], sum[r][1]);
+    for (std::int64_t r = 0; r < Rows; ++r) add_wide_pair(v + r * depth, w0, w1, sum[r][0], sum[r][1]);
   }
   NNQ_UNROLL
   for (std::int64_t r = 0; r < Rows; ++r) {
