@@ -109,30 +109,32 @@ double time_float(const GemmKernels& kernels, const Size& s) {
   });
 }
 
-/// A 3 x 3 layer of stride 1: its tiles transformed and multiplied, in blocks as a layer cuts them.
-double time_winograd(const WinogradKernels& kernels, const Size& s) {
+/// A 3 x 3 layer of stride 1: its tiles transformed and multiplied, in blocks as a layer cuts them. run: narrow codes.
+double time_winograd(const WinogradKernels& kernels, const Size& s, std::int64_t run) {
   constexpr std::int64_t block = 24;
+  const WinogradForm& form = kernels.form;
   const std::int64_t channels = s.k / 9, tiles = s.rows / 4, panels = (s.outputs + winograd_panel - 1) / winograd_panel,
-                     stride = panels * winograd_panel, panel_bytes = (channels + 1) / 2 * winograd_pair;
-  Buffer<std::uint8_t> codes(16 * channels, 1), weights(panels * panel_bytes, 2);
-  Buffer<std::int16_t> v(16 * winograd_plane(block, channels), 3);
+                     stride = panels * winograd_panel;
+  Buffer<std::uint8_t> codes(16 * channels, 1), weights(panels * form.panel(channels), 2);
+  Buffer<std::byte> v(16 * form.plane(block, channels), 3);
   Buffer<std::int32_t> sums(4 * block * stride, 4);
   Buffer<std::byte> room(winograd_room(block), 5);
-  const std::vector<std::int32_t> start(static_cast<std::size_t>(stride), 0);
+  const std::vector<std::int32_t> start(static_cast<std::size_t>(stride), 0),
+      too_much(static_cast<std::size_t>(4 * stride), 0);
   const std::vector<const std::int32_t*> starts(4 * block, start.data());
   const std::uint8_t* pixels[16];
   for (std::int64_t i = 0; i < 16; ++i) pixels[i] = codes.data() + i * channels;
   return microseconds([&] {
     for (std::int64_t first = 0; first < tiles; first += block) {
-      WinogradCall call{v.data(), channels,   std::min(block, tiles - first), nullptr, starts.data(), 0, sums.data(),
-                        stride,   room.data()};
+      WinogradCall call{.v = v.data(), .channels = channels, .tiles = std::min(block, tiles - first)};
+      call.starts = starts.data(), call.sums = sums.data(), call.stride = stride, call.room = room.data();
+      call.too_much = too_much.data(), call.run = run;
       for (std::int64_t i = 0; i < call.tiles; ++i)
-        kernels.input(pixels, channels, v.data() + i * ((channels + 15) / 16 * 16),
-                      winograd_plane(call.tiles, channels));
+        kernels.input(pixels, channels, 15, v.data() + i * form.row(channels), form.plane(call.tiles, channels));
       for (std::int64_t panel = 0; panel < panels; ++panel) {
-        call.weights = weights.data() + panel * panel_bytes;
+        call.weights = weights.data() + panel * form.panel(channels);
         call.column = panel * winograd_panel;
-        kernels.products(call);
+        winograd_products(kernels, call);
       }
     }
   });
@@ -192,8 +194,17 @@ void time_size(const Size& s, F&& report) {
   }
   const WinogradKernels* winograd = winograd_table(count);
   for (std::size_t i = 0; i < count && std::string_view(s.what).starts_with("3x3"); ++i) {
-    if (winograd[i].isa <= active_isa())  // 16 products for 36
-      report(winograd[i].name, winograd[i].isa, CeilingKind::int8, time_winograd(winograd[i], s), 36.0 / 16);
+    if (winograd[i].isa > active_isa()) continue;
+    const CeilingKind ceiling = winograd[i].form.narrow() ? CeilingKind::narrow : CeilingKind::int8;
+    // 16 products for 36. Narrow: as W4A4 and W2A2 let products meet.
+    if (!winograd[i].form.narrow())
+      report(winograd[i].name, winograd[i].isa, ceiling, time_winograd(winograd[i], s, 0), 36.0 / 16);
+    for (const int bits : {4, 2}) {
+      if (!winograd[i].form.narrow()) continue;
+      const std::int64_t run = winograd_run(1 << (bits - 1), (1 << bits) - 1);
+      report(fmt::format("{}, w{}a{}", winograd[i].name, bits, bits).c_str(), winograd[i].isa, ceiling,
+             time_winograd(winograd[i], s, run), 36.0 / 16);
+    }
   }
   const PlaneKernel* planes = plane_table(count);
   for (std::size_t i = 0; i < count; ++i) {

@@ -14,6 +14,7 @@ enum class Method : std::uint8_t {
   wide,
   narrow,
   winograd,
+  winograd_narrow,
   w2a2_lookup,
   w1a2_lookup,
   w1a4_lookup,
@@ -26,7 +27,7 @@ struct LayerCost {
   std::int64_t inputs;      // codes under a window
   std::int64_t outputs;     // channels, a multiple of the kernel's panel
   std::int64_t packed = 0;  // codes of the input that are packed tighter first; 0: none
-  std::int64_t run = 64;    // narrow: kernel steps whose products are summed in 16 bits, at least
+  std::int64_t run = 64;    // narrow, winograd_narrow: kernel steps whose products are summed in 16 bits, at least
 };
 
 /// Microseconds on a core of the class that the speeds were measured on; only ratios between methods mean something.

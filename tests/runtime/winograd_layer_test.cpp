@@ -3,6 +3,7 @@
 // them.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 #include <string>
 
@@ -10,6 +11,7 @@
 #include "runtime/interpreters_bits.h"
 #include "runtime/layer_program.h"
 #include "runtime/precision.h"
+#include "runtime/steps/layer.h"
 #include "runtime/tiny_programs.h"
 
 namespace nnq::test {
@@ -38,7 +40,12 @@ const std::vector<Precision> precisions = {
     {"W8CodesFarFromZero", 8, -128, {1, 2, 4, 8, 16, 32, 64, 128}, {.min = 10, .max = 255, .bits = 8}},
     {"W7A8", 7, -64, {1, 2, 4, 8, 16, 32, 64}, eight},
     {"W4A8", 4, -8, {1, 2, 4, 8}, eight},
-    {"W3SignedA8", 3, -4, {1, 2, 4}, signed_eight}};
+    {"W3SignedA8", 3, -4, {1, 2, 4}, signed_eight},
+    {"W4A4", 4, -8, {1, 2, 4, 8}, {.min = 0, .max = 15, .bits = 4}},
+    {"W4SignedA4", 4, -8, {1, 2, 4, 8}, {.min = -8, .max = 7, .bits = 4}},
+    {"W3A5", 3, -4, {1, 2, 4}, {.min = 0, .max = 31, .bits = 5}},
+    {"W2A6", 2, -2, {1, 2}, {.min = 0, .max = 63, .bits = 6}},
+    {"W2A2", 2, -2, {1, 2}, {.min = 0, .max = 3, .bits = 2}}};
 
 class WinogradLayer : public ::testing::TestWithParam<Precision> {};
 
@@ -69,7 +76,10 @@ TEST_P(WinogradLayer, SumsAreTheInterpreters) {
     if (HasFatalFailure()) return;
   }
   for (const std::string& kernel : kernels) std::cout << p.name << " ran " << kernel << "\n";
-  const bool taken = kernels.lower_bound("conv_int8_winograd_avx2") != kernels.lower_bound("conv_int8_winograd_avx3");
+  const auto took = [&](const std::string& name) {
+    return std::any_of(kernels.begin(), kernels.end(), [&](const std::string& k) { return k.starts_with(name); });
+  };
+  const bool taken = took("conv_int8_winograd_avx2") || took("conv_int8_winograd_narrow_avx2");
   EXPECT_TRUE(taken || hardware_isa() != Isa::avx2);
 }
 
@@ -85,6 +95,79 @@ TEST(WinogradLayer, OnePanelOfOutputsOnSeveralThreads) {
     expect_interpreters_bits(program, {random_codes(precisions[0], shape, random)}, "one panel");
     if (HasFatalFailure()) return;
   }
+}
+
+/// More channels than a call's, weights at their width in memory.
+TEST(WinogradLayer, PackedWeightsOfManyChannels) {
+  Random random(8);
+  for (const Precision& p : precisions) {
+    if (p.weight_bits != 4) continue;
+    const Shape shape{1, 300, 12, 12};
+    std::set<std::string> kernels;
+    const Program program = filtered(p, shape, 32, {.kernel_h = 3, .kernel_w = 3}, 0, -1, random);
+    expect_interpreters_bits(program, {random_codes(p, shape, random)}, p.name, &kernels);
+    if (HasFatalFailure()) return;
+    const auto packed = [&](const std::string& k) {
+      return k.starts_with("conv_int8_winograd") && k.ends_with("_w" + std::to_string(p.weight_bits));
+    };
+    EXPECT_TRUE(std::any_of(kernels.begin(), kernels.end(), packed) || hardware_isa() != Isa::avx2) << p.name;
+  }
+}
+
+/// The longest run of 1, 2, 4, ... steps whose products surely fit 16 bits, from the definition; all steps at the most.
+std::int64_t certain_run(const std::vector<std::int8_t>& panel, std::int64_t steps, std::int32_t largest) {
+  constexpr int g[4][3] = {{2, 0, 0}, {1, 1, 1}, {1, -1, 1}, {0, 0, 2}};
+  const auto u = [&](std::int64_t step, int e, std::int64_t lane) {
+    int sum = 0;
+    for (int tap = 0; tap < 9; ++tap)
+      sum += g[e / 4][tap / 3] * g[e % 4][tap % 3] * panel[static_cast<std::size_t>((step * 9 + tap) * 64 + lane)];
+    return sum;
+  };
+  const auto fits = [&](std::int64_t run) {
+    for (std::int64_t from = 0; from < steps; from += run) {
+      for (int e = 0; e < 16; ++e) {
+        for (std::int64_t lane = 0; lane < 64; lane += 2) {
+          std::int64_t low = 0, high = 0;
+          for (std::int64_t k = from; k < std::min(steps, from + run); ++k) {
+            for (const std::int64_t at : {lane, lane + 1})
+              low += std::min(u(k, e, at), 0), high += std::max(u(k, e, at), 0);
+          }
+          if (high * 4 * largest > 32767 || low * 4 * largest < -32768) return false;
+        }
+      }
+    }
+    return true;
+  };
+  std::int64_t run = 0;
+  for (std::int64_t next = 1; fits(next); next *= 2) {
+    run = std::min(next, steps);
+    if (next >= steps) break;
+  }
+  return run;
+}
+
+TEST(WinogradLayer, RunsOfNarrowProductsAreProvenFromTheWeights) {
+  constexpr int g[4][3] = {{2, 0, 0}, {1, 1, 1}, {1, -1, 1}, {0, 0, 2}};
+  Random random(9);
+  constexpr std::int64_t steps = 21;
+  std::set<std::int64_t> runs;
+  for (int round = 0; round < 64; ++round) {
+    std::vector<std::int8_t> panel(steps * 9 * 64);
+    for (std::int8_t& w : panel) w = static_cast<std::int8_t>(static_cast<int>(random.below(16)) - 8);
+    // Half of them have one element of the transform that is as large as it can be, for one output, in one sign.
+    const std::int64_t output = static_cast<std::int64_t>(random.below(16));
+    for (std::size_t i = 0; round % 2 == 0 && i < panel.size(); ++i) {
+      const int e = round / 2 % 16, tap = static_cast<int>(i / 64 % 9), sign = g[e / 4][tap / 3] * g[e % 4][tap % 3];
+      if (static_cast<std::int64_t>(i) % 64 / 4 == output)
+        panel[i] = static_cast<std::int8_t>(sign == 0 ? 0 : (sign > 0) == (round < 32) ? 7 : -8);
+    }
+    for (const std::int32_t largest : {1, 3, 15, 31}) {
+      const std::int64_t run = winograd_narrow_steps(panel.data(), 1, steps, largest);
+      ASSERT_EQ(run, certain_run(panel, steps, largest)) << "round " << round << ", codes to " << largest;
+      runs.insert(run);
+    }
+  }
+  EXPECT_GE(runs.size(), 5U);
 }
 
 /// Why the second step does not take Winograd's filtering.
@@ -104,7 +187,7 @@ std::string declined(const Program& program, const Shape& shape) {
 
 TEST(WinogradLayer, DeclinesWhatItCannotDoAndSaysWhy) {
   Random random(6);
-  const std::string kernel = winograd_kernels(hardware_isa()).name;
+  const std::string kernel = winograd_kernels(hardware_isa(), false).name;
   const Precision& p = precisions[0];
   const Shape shape{1, 32, 12, 12};
   const auto of = [&](auto&& change) {

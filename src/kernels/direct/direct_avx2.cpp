@@ -8,8 +8,8 @@
 #include <algorithm>
 
 #include "kernels/direct/direct.h"
+#include "kernels/pair_products_avx2.h"
 #include "kernels/unrolled.h"
-#include "kernels/wide_pair_avx2.h"
 
 namespace nnq::avx2 {
 namespace {
@@ -164,19 +164,6 @@ inline void pairs_tile(const DirectCall& call, const DirectRow* row, const std::
   tile.write(sums, call.stride);
 }
 
-/// s[h] += pairs of products, in 16 bits.
-inline void add_narrow(const std::uint8_t* a, __m256i w0, __m256i w1, __m256i& s0, __m256i& s1) {
-  __m256i x, t;
-  asm volatile(
-      "vpbroadcastd %[a], %[x]\n\t"
-      "vpmaddubsw %[w0], %[x], %[t]\n\t"
-      "vpmaddubsw %[w1], %[x], %[x]\n\t"
-      "vpaddw %[t], %[s0], %[s0]\n\t"
-      "vpaddw %[x], %[s1], %[s1]"
-      : [s0] "+x"(s0), [s1] "+x"(s1), [x] "=&x"(x), [t] "=&x"(t)
-      : [a] "m"(four(a)), [w0] "x"(w0), [w1] "x"(w1));
-}
-
 template <int Rows>
 inline void narrow_tile(const DirectCall& call, const DirectRow* row, const std::uint8_t* panel, std::int64_t column,
                         std::int32_t* sums) {
@@ -203,7 +190,7 @@ inline void narrow_tile(const DirectCall& call, const DirectRow* row, const std:
       const __m256i w0 = load(panel), w1 = load(panel + 32);
       NNQ_UNROLL
       for (int r = 0; r < Rows; ++r) {
-        add_narrow(a[r] + *offset, w0, w1, sum[r][0], sum[r][1]);
+        add_narrow_pairs(a[r] + *offset, w0, w1, sum[r][0], sum[r][1]);
       }
       panel += 64;
     } while (++offset != end);

@@ -3,11 +3,15 @@
 namespace nnq {
 namespace {
 
+constexpr WinogradForm pairs{2}, fours{4};
 constexpr WinogradKernels table[] = {
 #if defined(__x86_64__)
-    {Isa::avx2, "int8_winograd_avx2", avx2::winograd_input, avx2::winograd_products},
+    {Isa::avx2, fours, "int8_winograd_narrow_avx2", avx2::winograd_narrow_input, avx2::winograd_narrow_products},
+    {Isa::avx2, pairs, "int8_winograd_avx2", avx2::winograd_input, avx2::winograd_products},
 #endif
-    {Isa::portable, "int8_winograd_portable", portable::winograd_input, portable::winograd_products},
+    {Isa::portable, fours, "int8_winograd_narrow_portable", portable::winograd_narrow_input,
+     portable::winograd_narrow_products},
+    {Isa::portable, pairs, "int8_winograd_portable", portable::winograd_input, portable::winograd_products},
 };
 
 }  // namespace
@@ -17,11 +21,10 @@ const WinogradKernels* winograd_table(std::size_t& rows) {
   return table;
 }
 
-const WinogradKernels& winograd_kernels(Isa isa) {
-  for (const WinogradKernels& row : table) {
-    if (row.isa <= isa) return row;
-  }
-  return table[sizeof(table) / sizeof(table[0]) - 1];
+const WinogradKernels& winograd_kernels(Isa isa, bool narrow) {
+  const WinogradKernels* row = table;
+  while (row->isa > isa || row->form.narrow() != narrow) ++row;
+  return *row;
 }
 
 }  // namespace nnq

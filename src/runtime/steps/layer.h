@@ -78,6 +78,9 @@ class LayerBlocks {
 /// largest: proven from the weights, whatever the codes and their order. 0: not even one pair.
 std::int64_t narrow_steps(const std::int8_t* panels, std::int64_t panel_count, std::int64_t steps,
                           std::int32_t largest);
+/// The same of the narrow Winograd kernel's panels [panel][steps][9][16][4]; 1 at least where winograd_run() is.
+std::int64_t winograd_narrow_steps(const std::int8_t* panels, std::int64_t panel_count, std::int64_t steps,
+                                   std::int32_t largest);
 
 std::unique_ptr<PreparedStep> make_depthwise(const PlanContext& plan, const Step& step);
 

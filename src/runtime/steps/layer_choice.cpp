@@ -105,22 +105,24 @@ std::vector<LayerChoice> choose_products(const PlanContext& plan, const Step& st
 void add_winograd(const PlanContext& plan, const Step& step, const LayerWeights& weights, std::int32_t largest,
                   std::vector<LayerChoice>& choices, std::vector<std::string>& refused) {
   if (step.kind == StepKind::dense) return;
-  const WinogradKernels& kernels = winograd_kernels(plan.isa);
   const LayerGeometry g(plan.slot(step.inputs[0]), plan.slot(step.outputs[0]), step);
+  LayerChoice winograd;
+  winograd.winograd_run = winograd_run(weights.highest(), largest);
+  winograd.name = winograd_kernels(plan.isa, winograd.winograd_run != 0).name;
   if (const std::string why = winograd_refuses(g, step, weights, largest); !why.empty()) {
-    refused.push_back(std::string(kernels.name) + ": " + why);
+    refused.push_back(winograd.name + ": " + why);
     return;
   }
-  LayerChoice winograd;
   winograd.winograd = true;
-  winograd.form = LayerInput::Form::wide;
-  winograd.name = kernels.name;
+  winograd.largest = largest;
   winograd.ceiling_share = 36.0 / 16;
   // Transforming codes, sums and weights costs as much as a few channels, outputs and tiles more, and 60 ns a tile.
   const std::int64_t tiles = winograd_rows(g.n * ((g.out_h + 1) / 2) * ((g.out_w + 1) / 2)) + 2;
-  winograd.microseconds = estimated_microseconds(
-      plan.isa, Method::winograd,
-      {4 * tiles, 9 * (g.in_c + 3), round_up(step.out_channels, winograd_panel) + 2, tiles * 960});
+  const bool narrow = winograd.winograd_run != 0;
+  winograd.microseconds =
+      estimated_microseconds(plan.isa, narrow ? Method::winograd_narrow : Method::winograd,
+                             {4 * tiles, 9 * (g.in_c + 3), round_up(step.out_channels, winograd_panel) + 2, tiles * 960,
+                              winograd.winograd_run});
   choices.insert(winograd.microseconds < choices[0].microseconds ? choices.begin() : choices.end(), winograd);
 }
 

@@ -24,6 +24,8 @@ struct LayerChoice {
   double ceiling_share = 1, microseconds = 0;  // estimated
   int packed_bits = 0;                         // bytes: width of the weights in memory, 0: a byte
   bool winograd = false;                       // steps/winograd.h; form, unit and kernel are not used
+  std::int64_t winograd_run = 0;               // of the narrow form; 0: the wide one
+  std::int32_t largest = 255;                  // winograd: of the codes, with the border
   std::int64_t most_rows(std::int64_t stride) const {
     // Sums of a block stay in the first-level cache; packed panels are unpacked once a block and want many rows.
     return stride <= 64 || packed_bits != 0 ? 48 : 24;

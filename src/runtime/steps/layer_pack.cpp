@@ -49,6 +49,9 @@ class Packer {
       if (choice_.narrow != nullptr)
         packed_.narrow_steps = narrow_steps(reinterpret_cast<const std::int8_t*>(packed_.weights.data()),
                                             step_.groups * panels_, row_ / 4, largest);
+      if (choice_.winograd_run != 0)
+        packed_.narrow_steps = winograd_narrow_steps(reinterpret_cast<const std::int8_t*>(packed_.weights.data()),
+                                                     panels_, row_ / (9 * 4), choice_.largest);
       if (choice_.packed_bits != 0) narrow_panels();
     }
   }
@@ -92,7 +95,8 @@ class Packer {
         fill_row(p / panels_ * group_out_ + first + i, rows.data() + i * row_stride);
       std::uint8_t* const panel = packed_.weights.data() + p * row_ * choice_.panel;
       if (choice_.winograd)
-        interleave_pairs(rows.data(), row_stride, panel);
+        choice_.winograd_run == 0 ? interleave_taps<2>(rows.data(), row_stride, panel)
+                                  : interleave_taps<4>(rows.data(), row_stride, panel);
       else if (choice_.lookups != 0)
         interleave<1, lookup_panel>(rows.data(), row_stride, row_, panel);
       else if (choice_.form == LayerInput::Form::wide)
@@ -102,12 +106,13 @@ class Packer {
     }
   }
 
-  /// Winograd: pairs of channels, all taps of a pair together.
-  void interleave_pairs(const std::uint8_t* rows, std::int64_t row_stride, std::uint8_t* panel) const {
+  /// Winograd: steps of `Together` channels, all taps of a step together.
+  template <std::int64_t Together>
+  void interleave_taps(const std::uint8_t* rows, std::int64_t row_stride, std::uint8_t* panel) const {
     const std::int64_t tap = row_ / runs_.runs;
-    for (std::int64_t k = 0; k < tap; k += 2) {
-      for (std::int64_t t = 0; t < runs_.runs; ++t, panel += 2 * direct_panel)
-        interleave<2, direct_panel>(rows + t * tap + k, row_stride, 2, panel);
+    for (std::int64_t k = 0; k < tap; k += Together) {
+      for (std::int64_t t = 0; t < runs_.runs; ++t, panel += Together * direct_panel)
+        interleave<Together, direct_panel>(rows + t * tap + k, row_stride, Together, panel);
     }
   }
 
@@ -232,10 +237,13 @@ class Packer {
 
 std::shared_ptr<const PackedLayer> shared_layer(const PlanContext& plan, const Step& step, const LayerWeights& weights,
                                                 const LayerChoice& choice, const LayerRuns& runs) {
-  const std::string form = text(choice.winograd ? "winograd " : "direct ", static_cast<int>(choice.form),
-                                choice.narrow != nullptr ? " narrow " : " ", choice.lookups, " ", choice.weight_bits,
-                                " ", choice.packed_bits, " ", choice.panel, " ", static_cast<int>(choice.border), " ",
-                                runs.runs, " ", runs.run_bytes, " ", runs.run_taps, " ", runs.tap_bytes);
+  const std::string form =
+      text(choice.winograd_run != 0 ? "narrow winograd "
+           : choice.winograd        ? "winograd "
+                                    : "direct ",
+           static_cast<int>(choice.form), choice.narrow != nullptr ? " narrow " : " ", choice.lookups, " ",
+           choice.weight_bits, " ", choice.packed_bits, " ", choice.panel, " ", static_cast<int>(choice.border), " ",
+           runs.runs, " ", runs.run_bytes, " ", runs.run_taps, " ", runs.tap_bytes);
   return plan.shared<PackedLayer>(step, form, [&] {
     auto packed = std::make_shared<PackedLayer>();
     Packer(step, weights, choice, runs, plan.code(step.inputs[0]), *packed).run();

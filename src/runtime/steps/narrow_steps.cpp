@@ -76,4 +76,32 @@ std::int64_t narrow_steps(const std::int8_t* panels, std::int64_t panel_count, s
   return std::min(best, steps);
 }
 
+std::int64_t winograd_narrow_steps(const std::int8_t* panels, std::int64_t panel_count, std::int64_t steps,
+                                   std::int32_t largest) {
+  constexpr std::int64_t lanes = 2 * pairs;
+  // 2 G g (2 G)^T of a panel (kernels/winograd/winograd.h): what the kernel multiplies with codes 0 .. 4 * largest.
+  std::vector<std::int8_t> u(static_cast<std::size_t>(16 * steps * lanes));
+  std::int64_t best = steps;
+  for (std::int64_t p = 0; p < panel_count && best > 0; ++p) {
+    for (std::int64_t k = 0; k < steps; ++k, panels += 9 * lanes) {
+      std::int8_t half[4][3][lanes];
+      const auto spread = [](const std::int8_t* a, const std::int8_t* b, const std::int8_t* c, std::int8_t* to,
+                             std::int64_t stride) {
+        for (std::int64_t i = 0; i < lanes; ++i) {
+          to[i] = static_cast<std::int8_t>(2 * a[i]);
+          to[stride + i] = static_cast<std::int8_t>(a[i] + b[i] + c[i]);
+          to[2 * stride + i] = static_cast<std::int8_t>(a[i] - b[i] + c[i]);
+          to[3 * stride + i] = static_cast<std::int8_t>(2 * c[i]);
+        }
+      };
+      for (std::int64_t x = 0; x < 3; ++x)
+        spread(panels + x * lanes, panels + (3 + x) * lanes, panels + (6 + x) * lanes, half[0][x], 3 * lanes);
+      for (std::int64_t y = 0; y < 4; ++y)
+        spread(half[y][0], half[y][1], half[y][2], u.data() + (y * 4 * steps + k) * lanes, steps * lanes);
+    }
+    best = std::min(best, narrow_steps(u.data(), 16, steps, 4 * largest));
+  }
+  return best;
+}
+
 }  // namespace nnq

@@ -16,19 +16,22 @@ std::int64_t divided(std::int64_t n, std::int64_t by) { return (n + by - 1) / by
 std::size_t lines(std::int64_t bytes) { return static_cast<std::size_t>(divided(bytes, 64) * 64); }
 
 /// Tiles of a block at most: transformed codes of about 200 KB, and enough tiles to pay for transforming the weights.
-std::int64_t most_tiles(std::int64_t channels) { return std::clamp<std::int64_t>(6144 / (channels + 1), 24, 96); }
+std::int64_t most_tiles(std::int64_t channels, bool narrow) {
+  return std::clamp<std::int64_t>((narrow ? 12900 : 6500) / (channels + 1), 24, 96);
+}
 
 class WinogradLayer final : public PreparedStep {
  public:
   WinogradLayer(const PlanContext& plan, const Step& step, const LayerWeights& weights, const LayerChoice& choice)
       : geometry_(plan.slot(step.inputs[0]), plan.slot(step.outputs[0]), step),
         in_(plan.slot(step.inputs[0])),
-        kernels_(winograd_kernels(plan.isa)),
+        kernels_(winograd_kernels(plan.isa, choice.winograd_run != 0)),
         panels_(divided(step.out_channels, winograd_panel)),
         tiles_h_(divided(geometry_.out_h, 2)),
         tiles_w_(divided(geometry_.out_w, 2)),
         epilogue_(plan, step),
-        border_(static_cast<std::size_t>(geometry_.in_c), choice.border) {
+        border_(static_cast<std::size_t>(geometry_.in_c), choice.border),
+        largest_(choice.largest) {
     operations = 2 * geometry_.positions() * step.weights.count;
     cut(plan.threads);
     pack(plan, step, weights, choice);
@@ -40,10 +43,11 @@ class WinogradLayer final : public PreparedStep {
     weight_bytes = packed_->weights.size();
     ceiling = choice.ceiling;
     ceiling_share = choice.ceiling_share;
-    v_bytes_ = lines(32 * winograd_plane(tiles_, geometry_.in_c));
+    v_bytes_ = lines(16 * kernels_.form.plane(tiles_, geometry_.in_c));
     sums_bytes_ = lines(16 * tiles_ * panels_ * winograd_panel);
     block_bytes_ = v_bytes_ + sums_bytes_ + lines(4 * tiles_ * static_cast<std::int64_t>(sizeof(std::int32_t*)));
-    panel_bytes_ = unpack_ == nullptr ? 0 : lines(packed_->form.room());
+    const PackedPanel part{packed_->form.bits, std::min(packed_->form.weights, winograd_steps * kernels_.form.step())};
+    panel_bytes_ = unpack_ == nullptr ? 0 : lines(part.room());
     room_bytes_ = panel_bytes_ + lines(winograd_room(tiles_));
     scratch_bytes =
         block_bytes_ * places_.size() + room_bytes_ * std::max(places_.size(), static_cast<std::size_t>(shares_));
@@ -81,7 +85,7 @@ class WinogradLayer final : public PreparedStep {
   /// Blocks of one size. Threads share them, or, where they would be small, each block's tiles and panels.
   void cut(std::int64_t threads) {
     const std::int64_t all = all_tiles(), shared = 2 * threads;
-    blocks_ = divided(all, most_tiles(geometry_.in_c));
+    blocks_ = divided(all, most_tiles(geometry_.in_c, kernels_.form.narrow()));
     const bool small = threads == 1 || all < shared * 16;
     if (!small)
       blocks_ = shared * divided(blocks_, shared);
@@ -99,22 +103,46 @@ class WinogradLayer final : public PreparedStep {
       return;
     }
     const std::int64_t channels = geometry_.in_c;
-    packed_ = shared_layer(plan, step, weights, choice, {9, divided(channels, 2) * 4, 1, channels * 2});
+    // Bytes of weights of a tap: whole steps of channels.
+    const std::int64_t tap = kernels_.form.steps(channels) * kernels_.form.together;
+    packed_ = shared_layer(plan, step, weights, choice, {9, tap, 1, channels});
+    if (kernels_.form.narrow()) sum_too_much();
     starts_.make(geometry_, packed_->base, packed_->tap_sums, choice.difference);
+  }
+
+  /// Narrow codes get an offset; what it adds to four times the sums (kernels/winograd/winograd.h).
+  void sum_too_much() {
+    const auto stride = static_cast<std::size_t>(packed_->base.size());
+    too_much_.resize(4 * stride);
+    for (std::size_t o = 0; o < stride; ++o) {
+      // All of A^T u A, u = 2 G s (2 G)^T, where s are a tap's weights, summed: rows, then columns. Element (1, 1) of u
+      // is the sum of s and goes into each of the four.
+      std::int64_t tap[9], all = 0;
+      for (std::size_t t = 0; t < 9; ++t) all += tap[t] = packed_->tap_sums[t * stride + o];
+      const auto both = [](std::int64_t a, std::int64_t b, std::int64_t c, std::size_t i) {
+        return i == 0 ? 2 * a + (a + b + c) + (a - b + c) : (a + b + c) - (a - b + c) - 2 * c;
+      };
+      for (std::size_t i = 0; i < 2; ++i) {
+        std::int64_t half[3];
+        for (std::size_t x = 0; x < 3; ++x) half[x] = both(tap[x], tap[3 + x], tap[6 + x], i);
+        for (std::size_t j = 0; j < 2; ++j)
+          too_much_[(i * 2 + j) * stride + o] =
+              static_cast<std::int32_t>(2 * largest_ * (both(half[0], half[1], half[2], j) - all));
+      }
+    }
   }
 
   /// Tiles first .. first + tiles - 1, and where what is made of them lies.
   struct Block {
     std::int64_t first, tiles;
-    std::int16_t* v;
+    std::byte* v;
     std::int32_t* sums;
     const std::int32_t** starts;
   };
   Block cut_out(std::int64_t number, std::size_t place) const {
     const std::int64_t first = number * tiles_;
     std::byte* const own = scratch + block_bytes_ * place;
-    return {first, std::min(tiles_, all_tiles() - first), reinterpret_cast<std::int16_t*>(own),
-            reinterpret_cast<std::int32_t*>(own + v_bytes_),
+    return {first, std::min(tiles_, all_tiles() - first), own, reinterpret_cast<std::int32_t*>(own + v_bytes_),
             reinterpret_cast<const std::int32_t**>(own + v_bytes_ + sums_bytes_)};
   }
 
@@ -133,7 +161,8 @@ class WinogradLayer final : public PreparedStep {
           pixels[i * 4 + j] = inside ? in_.as<std::uint8_t>() + (in_row + x) * g.in_c : border_.data();
         }
       }
-      kernels_.input(pixels, g.in_c, block.v + t * divided(g.in_c, 16) * 16, winograd_plane(block.tiles, g.in_c));
+      kernels_.input(pixels, g.in_c, largest_, block.v + t * kernels_.form.row(g.in_c),
+                     kernels_.form.plane(block.tiles, g.in_c));
       for (std::int64_t i = 0; i < 4; ++i)  // of positions beyond an odd edge: any
         block.starts[4 * t + i] = starts_.at(std::min(oy + i / 2, g.out_h - 1), std::min(ox + i % 2, g.out_w - 1));
     }
@@ -142,17 +171,31 @@ class WinogradLayer final : public PreparedStep {
   /// Sums of some panels of a block; number: of the room.
   void multiply(const Block& block, std::int64_t from, std::int64_t to, std::int64_t number) const {
     std::byte* const room = scratch + block_bytes_ * places_.size() + room_bytes_ * static_cast<std::size_t>(number);
-    const PackedPanel& form = packed_->form;
-    WinogradCall call{block.v,    geometry_.in_c,           block.tiles,        nullptr, block.starts, 0,
-                      block.sums, panels_ * winograd_panel, room + panel_bytes_};
+    WinogradCall call{.v = block.v, .channels = geometry_.in_c, .tiles = block.tiles};
+    call.starts = block.starts, call.sums = block.sums, call.stride = panels_ * winograd_panel;
+    call.room = room + panel_bytes_;
+    call.too_much = too_much_.data(), call.run = packed_->narrow_steps;
     for (std::int64_t p = from; p < to; ++p) {
       call.column = p * winograd_panel;
-      if (unpack_ == nullptr) {
-        call.weights = packed_->weights.data() + p * (packed_->weights.size() / panels_);
-      } else {
-        unpack_(form, packed_->weights.data() + p * form.bytes(), packed_->zero, reinterpret_cast<std::int8_t*>(room));
-        call.weights = reinterpret_cast<const std::uint8_t*>(room);
-      }
+      call.weights = packed_->weights.data() + p * (packed_->weights.size() / panels_);
+      if (unpack_ == nullptr)
+        winograd_products(kernels_, call);
+      else
+        multiply_packed(call, reinterpret_cast<std::int8_t*>(room));
+    }
+  }
+
+  /// A panel at its width in memory, unpacked a call at a time.
+  void multiply_packed(WinogradCall call, std::int8_t* room) const {
+    const std::uint8_t* packed = call.weights;
+    const std::int64_t all = kernels_.form.steps(call.channels);
+    call.weights = reinterpret_cast<const std::uint8_t*>(room);
+    for (call.first = 0; call.first < all; call.first += call.steps) {
+      call.steps = std::min(all - call.first, winograd_steps);
+      const PackedPanel part{packed_->form.bits, call.steps * kernels_.form.step()};
+      unpack_(part, packed, packed_->zero, room);
+      packed += part.bytes();
+      call.next = packed, call.next_bytes = part.bytes();
       kernels_.products(call);
     }
   }
@@ -179,7 +222,9 @@ class WinogradLayer final : public PreparedStep {
   std::int64_t tiles_ = 1, blocks_ = 0, shares_ = 1;
   std::vector<std::atomic_flag> places_;  // of scratch for a block, one a thread: is it in use
   EpilogueWriter epilogue_;
-  std::vector<std::uint8_t> border_;  // a pixel
+  std::vector<std::uint8_t> border_;    // a pixel
+  std::int32_t largest_;                // of the codes, with the border
+  std::vector<std::int32_t> too_much_;  // [2][2][outputs] of whole panels
   std::size_t v_bytes_ = 0, sums_bytes_ = 0, block_bytes_ = 0, panel_bytes_ = 0, room_bytes_ = 0;
   std::shared_ptr<const PackedLayer> packed_;
   UnpackPanel unpack_ = nullptr;  // weights are packed panels
