@@ -11,6 +11,9 @@
 
 namespace nnq {
 
+/// Bytes of whole cache lines: where one part of a step's memory may end and the next begin.
+constexpr std::size_t whole_lines(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
+
 /// The bytes of an array, whatever its elements are.
 class PackedMemory {
  public:

@@ -5,18 +5,13 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/finite.h"
+
 namespace nnq {
 namespace {
 
 /// Beyond it code - zero_point is no longer exact in float32.
 constexpr std::int32_t max_zero_point = (1 << 24) - 256;
-
-bool all_finite(const std::vector<float>& values) {
-  for (const float v : values) {
-    if (!std::isfinite(v)) return false;
-  }
-  return true;
-}
 
 }  // namespace
 

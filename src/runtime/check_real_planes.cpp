@@ -2,16 +2,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/finite.h"
 #include "runtime/real_planes_steps.h"
 
 namespace nnq {
 namespace {
-
-constexpr std::int64_t exact_counts = std::int64_t{1} << 24;  // float32 holds every count below
-
-bool all_finite(const std::vector<float>& values) {
-  return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
-}
 
 Status check_thresholds(const std::vector<float>& thresholds, const CodeType& code) {
   NNQ_REQUIRE(!code.sign && code.min == 0 && static_cast<std::int64_t>(thresholds.size()) <= code.max,

@@ -2,20 +2,17 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/finite.h"
 #include "pack/multibit.h"
 #include "pack/vector_code.h"
+#include "runtime/real_planes_steps.h"
 #include "runtime/vector_steps.h"
 
 namespace nnq {
 namespace {
 
-constexpr std::int64_t exact_counts = std::int64_t{1} << 24;          // float32 holds every count below
 constexpr std::int64_t most_uniform_columns = std::int64_t{1} << 16;  // times 127 * 255 fits 32 bits
 constexpr std::size_t most_rank = 3;                                  // codes of rank 4 would be images
-
-bool all_finite(const std::vector<float>& values) {
-  return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
-}
 
 /// Weights that are whole numbers times a scale a row, as products with uniform vectors take them: bits with an offset.
 Status check_whole(const PackedWeights& w, const RealPlanes& p, std::int64_t rows) {

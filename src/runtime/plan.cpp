@@ -6,6 +6,7 @@
 #include <new>
 
 #include "core/guard.h"
+#include "kernels/aligned.h"
 #include "runtime/before_quantizers.h"
 #include "runtime/float_chains.h"
 #include "runtime/real_planes_steps.h"
@@ -17,8 +18,6 @@ namespace {
 
 constexpr std::size_t alignment = 64;
 constexpr std::size_t no_place = std::numeric_limits<std::size_t>::max();
-
-std::size_t aligned(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
 /// A piece of the arena and the steps during which it is in use, both ends included.
 struct Piece {
@@ -357,12 +356,12 @@ class Planner {
     for (std::size_t i = 0; i < steps; ++i) {
       for (const std::int32_t v : plan_.writes(i)) {
         if (v < 0 || outside[static_cast<std::size_t>(v)] || slot(v).constant != nullptr) continue;
-        pieces[static_cast<std::size_t>(v)] = {aligned(slot(v).bytes), i, i, no_place};
+        pieces[static_cast<std::size_t>(v)] = {whole_lines(slot(v).bytes), i, i, no_place};
       }
       for (const std::int32_t v : plan_.reads(i)) {
         if (v >= 0) pieces[static_cast<std::size_t>(v)].last = i;
       }
-      pieces[values + i] = {aligned(plan_.steps[i]->scratch_bytes), i, i, no_place};
+      pieces[values + i] = {whole_lines(plan_.steps[i]->scratch_bytes), i, i, no_place};
     }
     plan_.peak_bytes = place(pieces);
     if (options_.memory_cap > 0 && plan_.peak_bytes > options_.memory_cap) {

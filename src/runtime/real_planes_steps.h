@@ -8,6 +8,9 @@
 
 namespace nnq {
 
+/// float32 holds every count below.
+inline constexpr std::int64_t exact_counts = std::int64_t{1} << 24;
+
 /// Levels are not uniform integers in these: bucketize, levels, plane_convolution, plane_dense.
 bool has_real_planes(StepKind kind);
 

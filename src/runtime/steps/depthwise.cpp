@@ -1,6 +1,7 @@
 // Depthwise convolutions: one filter a channel.
 #include "kernels/depthwise/depthwise.h"
 
+#include "kernels/aligned.h"
 #include "runtime/steps/layer.h"
 #include "runtime/steps/layer_starts.h"
 
@@ -37,7 +38,7 @@ class DepthwiseLayer final : public PreparedStep {
                                            [&] { return pack(step, plan.code(step.inputs[0]).min); });
     starts_.make(geometry_, packed_->base, packed_->tap_sums, border_fits() ? 0 : border_);
     weight_bytes = packed_->weights.size() * 2;
-    input_bytes_ = (input_.scratch_bytes() + 63) / 64 * 64;
+    input_bytes_ = whole_lines(input_.scratch_bytes());
     part_bytes_ = static_cast<std::size_t>(blocks_.rows()) *
                       (static_cast<std::size_t>(channels_) * 4 + sizeof(DirectRow)) / 64 * 64 +
                   128;
@@ -50,7 +51,7 @@ class DepthwiseLayer final : public PreparedStep {
       std::byte* const own = scratch + input_bytes_ + part_bytes_ * static_cast<std::size_t>(part);
       auto* const rows = reinterpret_cast<DirectRow*>(own);
       auto* const sums = reinterpret_cast<std::int32_t*>(
-          own + (static_cast<std::size_t>(blocks_.rows()) * sizeof(DirectRow) + 63) / 64 * 64);
+          own + whole_lines(static_cast<std::size_t>(blocks_.rows()) * sizeof(DirectRow)));
       blocks_.each(part, [&](std::int64_t first, std::int64_t count) {
         fill_rows(geometry_, input_, starts_, scratch, first, count, 0, 0, rows);
         kernel_.run({rows, count, offsets_.data(), static_cast<std::int64_t>(offsets_.size()) / 2,

@@ -3,6 +3,7 @@
 // too.
 #include <algorithm>
 
+#include "kernels/aligned.h"
 #include "kernels/real_matvec/real_matvec.h"
 #include "kernels/recurrent/recurrent.h"
 #include "ops/support/vector_attributes.h"
@@ -10,8 +11,6 @@
 
 namespace nnq {
 namespace {
-
-constexpr std::size_t aligned(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 class FloatRecurrent final : public PreparedStep {
  public:
@@ -62,7 +61,7 @@ class FloatRecurrent final : public PreparedStep {
   void lay_out() {
     const auto take = [this](std::int64_t count) {
       const std::size_t at = scratch_bytes;
-      scratch_bytes += aligned(static_cast<std::size_t>(count) * 4);
+      scratch_bytes += whole_lines(static_cast<std::size_t>(count) * 4);
       return at;
     };
     h_at_ = take(batch_ * hidden_);

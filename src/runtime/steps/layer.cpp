@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/aligned.h"
 #include "runtime/autotune.h"
 #include "runtime/steps/layer_choice.h"
 #include "runtime/steps/layer_pack.h"
@@ -48,7 +49,7 @@ class DirectLayer final : public PreparedStep {
     weight_bytes = packed_->weights.size() + packed_->tables.size();
     ceiling = choice_.ceiling;
     ceiling_share = choice_.ceiling_share;
-    input_bytes_ = (input_.scratch_bytes() + 63) / 64 * 64;
+    input_bytes_ = whole_lines(input_.scratch_bytes());
     sums_bytes_ = static_cast<std::size_t>(blocks_.rows()) *
                       (static_cast<std::size_t>(stride_) * 4 + sizeof(DirectRow)) / 64 * 64 +
                   128;
@@ -63,7 +64,7 @@ class DirectLayer final : public PreparedStep {
       std::byte* const own = scratch + input_bytes_ + part_bytes_ * static_cast<std::size_t>(part);
       auto* const rows = reinterpret_cast<DirectRow*>(own);
       auto* const sums = reinterpret_cast<std::int32_t*>(
-          own + (static_cast<std::size_t>(blocks_.rows()) * sizeof(DirectRow) + 63) / 64 * 64);
+          own + whole_lines(static_cast<std::size_t>(blocks_.rows()) * sizeof(DirectRow)));
       blocks_.each(part, [&](std::int64_t first, std::int64_t count) { block(first, count, rows, sums); });
     });
     return {};

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "kernels/aligned.h"
 #include "kernels/planes/planes.h"
 #include "runtime/steps/matvec.h"
 #include "runtime/steps/sign_bits.h"
@@ -11,7 +12,7 @@
 namespace nnq {
 namespace {
 
-constexpr std::size_t aligned(std::int64_t bytes) { return static_cast<std::size_t>((bytes + 63) / 64 * 64); }
+constexpr std::size_t lines(std::int64_t bytes) { return whole_lines(static_cast<std::size_t>(bytes)); }
 
 /// From 5 rows on AVX2's direct kernel on panels that are unpacked once is faster; VNNI's products leave no room for
 /// that.
@@ -67,12 +68,12 @@ class MatvecLayer final : public PreparedStep {
     weight_bytes = panels.panels * panels.panel_bytes();
     stride_ = panels.panels * matvec_panel;
     parts_ = parts_of(panels.panels, weight_bytes, plan.threads);
-    scratch_bytes = aligned(rows_ * padded_) + aligned(rows_ * stride_ * 4);
+    scratch_bytes = lines(rows_ * padded_) + lines(rows_ * stride_ * 4);
   }
 
   Status run(ThreadPool& pool) override {
     auto* const inputs = reinterpret_cast<std::int8_t*>(scratch);
-    auto* const sums = reinterpret_cast<std::int32_t*>(scratch + aligned(rows_ * padded_));
+    auto* const sums = reinterpret_cast<std::int32_t*>(scratch + lines(rows_ * padded_));
     std::uint32_t input_sums[matvec_batch];
     for (std::int64_t r = 0; r < rows_; ++r)
       input_sums[r] = static_cast<std::uint32_t>(
@@ -152,12 +153,12 @@ class BinaryMatvec final : public PreparedStep {
     operations = 2 * rows_ * step.weights.count;
     weight_bytes = panels_ * words_ * plane_panel * 8;
     parts_ = parts_of(panels_, weight_bytes, plan.threads);
-    scratch_bytes = aligned(words_ * 8) + aligned(rows_ * panels_ * plane_panel * 4);
+    scratch_bytes = lines(words_ * 8) + lines(rows_ * panels_ * plane_panel * 4);
   }
 
   Status run(ThreadPool& pool) override {
     auto* const words = reinterpret_cast<std::uint64_t*>(scratch);
-    auto* const sums = reinterpret_cast<std::int32_t*>(scratch + aligned(words_ * 8));
+    auto* const sums = reinterpret_cast<std::int32_t*>(scratch + lines(words_ * 8));
     const std::int64_t stride = panels_ * plane_panel;
     for (std::int64_t r = 0; r < rows_; ++r) {
       words[words_ - 1] = 0;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/aligned.h"
+
 namespace nnq {
 
 OnlineRecurrent::OnlineRecurrent(const PlanContext& plan, const Step& step, std::int64_t together,
@@ -33,7 +35,7 @@ void OnlineRecurrent::describe(const PlanContext& plan, const Step& step, const 
 
 std::size_t OnlineRecurrent::take(std::int64_t bytes) {
   const std::size_t at = scratch_bytes;
-  scratch_bytes += (static_cast<std::size_t>(bytes) + 63) / 64 * 64;
+  scratch_bytes += whole_lines(static_cast<std::size_t>(bytes));
   return at;
 }
 

@@ -6,14 +6,13 @@
 #include <bit>
 #include <cstring>
 
+#include "kernels/aligned.h"
 #include "kernels/quantize/quantize.h"
 #include "runtime/real_planes_steps.h"
 #include "runtime/steps/plane_sums.h"
 
 namespace nnq {
 namespace {
-
-std::size_t aligned(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 /// y of one position on its way out: affine, residual, relu, then floats or codes.
 class PlaneTail {
@@ -143,13 +142,13 @@ class PlaneLayer final : public PreparedStep {
     const auto out = static_cast<std::size_t>(step_.out_channels);
     const auto weight_planes = static_cast<std::size_t>(step_.weights.bits),
                code_planes = static_cast<std::size_t>(code_planes_);
-    row_bytes_ = aligned(code_planes * static_cast<std::size_t>(words_) * 8);
-    count_bytes_ = aligned(weight_planes * code_planes * static_cast<std::size_t>(stride_) * 4);
-    const auto padded = [](std::int64_t n) { return aligned(static_cast<std::size_t>(PlaneSums::padded(n)) * 4); };
+    row_bytes_ = whole_lines(code_planes * static_cast<std::size_t>(words_) * 8);
+    count_bytes_ = whole_lines(weight_planes * code_planes * static_cast<std::size_t>(stride_) * 4);
+    const auto padded = [](std::int64_t n) { return whole_lines(static_cast<std::size_t>(PlaneSums::padded(n)) * 4); };
     weight_bytes_ = sums_.needs_weight_counts() ? padded(step_.weights.bits * step_.out_channels) : 0;
     y_bytes_ = padded(step_.out_channels);
-    part_bytes_ = row_bytes_ + count_bytes_ + weight_bytes_ + y_bytes_ + aligned(out);
-    planes_bytes_ = aligned(packer_.bytes());
+    part_bytes_ = row_bytes_ + count_bytes_ + weight_bytes_ + y_bytes_ + whole_lines(out);
+    planes_bytes_ = whole_lines(packer_.bytes());
     scratch_bytes = planes_bytes_ + part_bytes_ * static_cast<std::size_t>(parts_);
   }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/aligned.h"
 #include "pack/multibit.h"
 #include "runtime/steps/online_recurrent.h"
 #include "runtime/steps/vector_product.h"
@@ -25,7 +26,7 @@ class RecurrentLayer final : public OnlineRecurrent {
     state_set_at_ = take(batch_ * bits * 4);
     input_planes_at_ = take(positions() * input_planes_ * input_.words() * 8);
     input_set_at_ = take(positions() * input_planes_ * 4);
-    count_bytes_ = (std::max(input_.count_bytes(input_planes_), state_.count_bytes(r_.state_bits)) + 63) / 64 * 64;
+    count_bytes_ = whole_lines(std::max(input_.count_bytes(input_planes_), state_.count_bytes(r_.state_bits)));
     counts_at_ = take(static_cast<std::int64_t>(count_bytes_) * parts_);
   }
 

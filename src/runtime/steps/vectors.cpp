@@ -1,6 +1,7 @@
 // Look-ups of multi-bit vectors, their real values, and their products with a matrix.
 #include <algorithm>
 
+#include "kernels/aligned.h"
 #include "pack/vector_code.h"
 #include "runtime/plan.h"
 #include "runtime/steps/integer_product.h"
@@ -10,8 +11,6 @@
 
 namespace nnq {
 namespace {
-
-constexpr std::size_t aligned(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 std::int64_t elements(const Slot& slot) {
   std::int64_t n = 1;
@@ -126,8 +125,8 @@ class VectorDense final : public PreparedStep {
     weight_bytes = product_.weight_bytes();
     parts_ = plan.threads == 1 ? 1 : std::min<std::int64_t>(positions_ * product_.chunks(), plan.threads * 4);
     vector_bytes_ = static_cast<std::size_t>(planes_ * product_.words()) * 8;
-    set_at_ = aligned(vector_bytes_ * static_cast<std::size_t>(positions_));
-    counts_at_ = set_at_ + aligned(static_cast<std::size_t>(planes_ * positions_) * 4);
+    set_at_ = whole_lines(vector_bytes_ * static_cast<std::size_t>(positions_));
+    counts_at_ = set_at_ + whole_lines(static_cast<std::size_t>(planes_ * positions_) * 4);
     scratch_bytes = counts_at_ + product_.count_bytes(planes_) * static_cast<std::size_t>(parts_);
   }
 
@@ -185,8 +184,8 @@ class UniformDense final : public PreparedStep {
     operations = 2 * positions_ * step.weights.count;
     weight_bytes = product_.weight_bytes();
     parts_ = plan.threads == 1 ? 1 : std::min<std::int64_t>(groups_ * product_.chunks(), plan.threads * 4);
-    totals_at_ = aligned(static_cast<std::size_t>(positions_ * product_.padded()));
-    sums_at_ = totals_at_ + aligned(static_cast<std::size_t>(positions_) * 4);
+    totals_at_ = whole_lines(static_cast<std::size_t>(positions_ * product_.padded()));
+    sums_at_ = totals_at_ + whole_lines(static_cast<std::size_t>(positions_) * 4);
     scratch_bytes = sums_at_ + IntegerProduct::sum_bytes * static_cast<std::size_t>(parts_);
   }
 

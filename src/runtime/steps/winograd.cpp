@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "kernels/aligned.h"
 #include "kernels/winograd/winograd.h"
 #include "runtime/steps/layer_pack.h"
 #include "runtime/steps/layer_starts.h"
@@ -13,7 +14,7 @@ namespace nnq {
 namespace {
 
 std::int64_t divided(std::int64_t n, std::int64_t by) { return (n + by - 1) / by; }
-std::size_t lines(std::int64_t bytes) { return static_cast<std::size_t>(divided(bytes, 64) * 64); }
+std::size_t lines(std::int64_t bytes) { return whole_lines(static_cast<std::size_t>(bytes)); }
 
 /// Tiles of a block at most: transformed codes of about 200 KB, and enough tiles to pay for transforming the weights.
 std::int64_t most_tiles(std::int64_t channels, bool narrow) {
