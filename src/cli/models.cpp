@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 
@@ -110,10 +111,25 @@ Preprocessing preprocessing_for(const std::map<std::string, std::string>& metada
   Preprocessing preprocessing = Preprocessing::from_metadata(metadata);
   if (!mean.empty()) preprocessing.mean = mean;
   if (!std.empty()) preprocessing.std = std;
-  for (const float s : preprocessing.std) {
-    if (!(s > 0)) throw Error("a standard deviation must be above 0", "--std");
+  for (const float m : mean) {
+    if (!std::isfinite(m)) throw Error("a mean must be a finite number", "--mean");
+  }
+  for (const float s : std) {
+    if (!(s > 0) || !std::isfinite(s)) throw Error("a standard deviation must be a finite number above 0", "--std");
   }
   return preprocessing;
+}
+
+void check_channels(const Preprocessing& preprocessing, const std::vector<ModelPort>& inputs) {
+  if (inputs.empty() || !inputs[0].type.ranked || inputs[0].type.shape.size() != 4) return;
+  const Dim& channels = inputs[0].type.shape[1];
+  for (const auto& [option, values] :
+       {std::pair("--mean", &preprocessing.mean), std::pair("--std", &preprocessing.std)}) {
+    if (values->size() > 1 && channels.known() && static_cast<std::int64_t>(values->size()) != channels.value)
+      throw Error(std::to_string(values->size()) + " values, but input '" + inputs[0].name + "' has " +
+                      std::to_string(channels.value) + (channels.value == 1 ? " channel" : " channels"),
+                  option, "give one value, or one a channel");
+  }
 }
 
 std::map<std::string, Shape> parse_shapes(const std::vector<std::string>& texts, const std::vector<ModelPort>& inputs) {
@@ -131,7 +147,8 @@ std::map<std::string, Shape> parse_shapes(const std::vector<std::string>& texts,
       throw Error("the model has no input '" + name + "'", "--shape " + text, suggestion(name, names));
     const Shape shape = parse_dims(equals == std::string::npos ? text : text.substr(equals + 1), "--shape " + text);
     check_fits(*port, shape);
-    shapes[name] = shape;
+    if (!shapes.emplace(name, shape).second)
+      throw Error("the shape of '" + name + "' is given twice", "--shape " + text);
   }
   return shapes;
 }

@@ -38,6 +38,9 @@ void print_notes(const Session& session);
 Preprocessing preprocessing_for(const std::map<std::string, std::string>& metadata, const std::vector<float>& mean,
                                 const std::vector<float>& std);
 
+/// Throws nnq::Error unless mean and std are one value or one a channel of the model's first input, [N, C, H, W].
+void check_channels(const Preprocessing& preprocessing, const std::vector<ModelPort>& inputs);
+
 /// Input types with concrete shapes by name, from "input=1,3,32,32" (or "1,3,32,32" for a model of one input).
 /// Throws nnq::Error for unknown inputs and for shapes that contradict the declared ones.
 std::map<std::string, Shape> parse_shapes(const std::vector<std::string>& texts, const std::vector<ModelPort>& inputs);

@@ -3,11 +3,15 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <new>
+#include <system_error>
 
 #include "cli/table.h"
 #include "cli/verb.h"
+#include "core/text.h"
 #include "nnq/error.h"
 #include "nnq/version.h"
 
@@ -29,11 +33,19 @@ std::string help_text(const std::vector<std::unique_ptr<nnq::cli::Verb>>& verbs)
   return out;
 }
 
+/// What was printed is on its way; otherwise an error, for a table that nobody gets is not a result.
+int delivered(int code) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+  fmt::print(stderr, "nnq: standard output: {}\n", std::strerror(errno));
+  return code == ExitCode::done || code == ExitCode::not_met ? ExitCode::bad_input : code;
+}
+
 int report_error(bool json, const std::string& verb, const nnq::Error& error, int code) {
   if (json) {
     nlohmann::ordered_json document = {{"nnq", nnq::version()}, {"verb", verb}};
     document["error"] = {{"message", error.message()}, {"where", error.where()}, {"hint", error.hint()}};
-    fmt::print("{}\n", document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+    const std::string text = document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    std::fputs(text.c_str(), stdout);
   }
   std::string line = error.what();
   for (char& c : line) {
@@ -55,6 +67,12 @@ int guarded(nnq::cli::Verb& verb, bool json) {
   } catch (const std::bad_alloc&) {
     return report_error(json, verb.name(), nnq::Error("not enough memory for this model and input"),
                         ExitCode::bad_input);
+  } catch (const std::system_error& error) {
+    if (std::ferror(stdout) != 0)
+      return report_error(false, verb.name(), nnq::Error(error.code().message(), "standard output"),
+                          ExitCode::bad_input);
+    return report_error(json, verb.name(), nnq::Error(error.what(), {}, "a fault of nnq's own, please report it"),
+                        ExitCode::own_fault);
   } catch (const std::exception& error) {
     return report_error(json, verb.name(), nnq::Error(error.what(), {}, "a fault of nnq's own, please report it"),
                         ExitCode::own_fault);
@@ -68,9 +86,15 @@ bool wants_json(int argc, char** argv) {
   return false;
 }
 
-}  // namespace
+/// "did you mean 'train'?" for a first word that is no verb.
+std::string verb_hint(int argc, char** argv, const std::vector<std::unique_ptr<nnq::cli::Verb>>& verbs) {
+  std::vector<std::string> names;
+  for (const auto& verb : verbs) names.push_back(verb->name());
+  const std::string near = argc > 1 ? nnq::nearest(argv[1], names) : "";
+  return (near.empty() ? "" : "did you mean '" + near + "'? ") + "nnq --help lists the verbs";
+}
 
-int main(int argc, char** argv) {
+int run_command_line(int argc, char** argv) {
   const auto verbs = nnq::cli::all_verbs();
   CLI::App app("nnq");
   app.set_help_flag();
@@ -89,12 +113,14 @@ int main(int argc, char** argv) {
     sub->footer(footer);
     subcommands.push_back(sub);
   }
+  if (argc == 3 && (std::string_view(argv[1]) == "--help" || std::string_view(argv[1]) == "-h"))
+    std::swap(argv[1], argv[2]);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
     for (CLI::App* sub : subcommands) {
       if (sub->parsed()) {
-        fmt::print("{}", sub->help());
+        fmt::print("{}", sub->help("nnq"));
         return ExitCode::done;
       }
     }
@@ -105,7 +131,7 @@ int main(int argc, char** argv) {
     for (CLI::App* sub : subcommands) {
       if (sub->parsed() || sub->count_all() > 0) verb = sub->get_name();
     }
-    const std::string hint = verb.empty() ? "nnq --help lists the verbs" : "nnq " + verb + " --help lists the options";
+    const std::string hint = verb.empty() ? verb_hint(argc, argv, verbs) : "nnq " + verb + " --help lists the options";
     return report_error(wants_json(argc, argv), verb, nnq::Error(error.what(), {}, hint), ExitCode::bad_input);
   }
   if (version) {
@@ -117,4 +143,14 @@ int main(int argc, char** argv) {
   }
   fmt::print("{}", help_text(verbs));
   return help || argc == 1 ? ExitCode::done : ExitCode::bad_input;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return delivered(run_command_line(argc, argv));
+  } catch (const std::system_error&) {  // help or a list that could not be printed
+    return delivered(ExitCode::bad_input);
+  }
 }

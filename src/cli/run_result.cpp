@@ -4,6 +4,7 @@
 
 #include "cli/table.h"
 #include "cli/verb.h"
+#include "core/text.h"
 
 namespace nnq::cli {
 
@@ -45,7 +46,8 @@ int show_result(const RunResult& result, bool json, nlohmann::ordered_json& docu
                static_cast<double>(result.float_bytes) / static_cast<double>(result.bytes), change, result.seconds);
   }
   if (!result.met) fmt::print("\nthe stated requirement was NOT met; the best result is in {}\n", result.run);
-  fmt::print("next: nnq inspect {}\n", result.packed.empty() ? result.model.string() : result.packed.string());
+  fmt::print("next: nnq inspect {}\n",
+             shell_word(result.packed.empty() ? result.model.string() : result.packed.string()));
   return result.met ? done : not_met;
 }
 

@@ -75,6 +75,17 @@ std::string count_text(double value) {
   return scaled(value, units, 1000);
 }
 
+std::string clipped(const std::string& text, std::size_t most) {
+  if (display_width(text) <= most) return text;
+  std::string out;
+  std::size_t width = 0;
+  for (const char c : text) {
+    if ((static_cast<unsigned char>(c) & 0xc0u) != 0x80u && ++width == most) break;
+    out += c;
+  }
+  return out + "…";
+}
+
 std::string fixed(double value, int digits) { return fmt::format("{:.{}f}", value, digits); }
 
 }  // namespace nnq::cli

@@ -32,5 +32,7 @@ std::string grouped(std::int64_t value);      // 14,022,016
 std::string bytes_text(double bytes);         // "1.75 MB"
 std::string count_text(double value);         // "608 M"
 std::string fixed(double value, int digits);  // "91.50"
+/// At most so many columns; the end of what is longer is "…".
+std::string clipped(const std::string& text, std::size_t most);
 
 }  // namespace nnq::cli

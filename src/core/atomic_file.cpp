@@ -64,7 +64,57 @@ pid_t writer_of(const std::string& name) {
   return number(before + 1, last, pid) && number(last + 1, name.size(), counter) && pid > 0 ? pid : 0;
 }
 
+/// What `file` names, through symbolic links whose end need not exist; an error for what is no regular file.
+Status replaced_file(const std::filesystem::path& file, std::filesystem::path& target) {
+  std::error_code error;
+  target = file;
+  for (int links = 0; links < 40 && std::filesystem::is_symlink(target, error); ++links) {
+    const std::filesystem::path next = std::filesystem::read_symlink(target, error);
+    if (error) break;
+    target = next.is_absolute() ? next : target.parent_path() / next;
+  }
+  if (std::filesystem::is_symlink(target, error))
+    return Status::invalid(text(file.string(), ": its symbolic links lead nowhere"));
+  const std::filesystem::file_status status = std::filesystem::status(target, error);
+  if (std::filesystem::is_directory(status))
+    return Status::invalid(text(file.string(), ": is a directory, not a file"));
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
+    return Status::invalid(text(file.string(), ": is not a regular file, and would not be one afterwards"));
+  return {};
+}
+
+/// A file can be made in `folder`, or in the nearest folder above it that exists.
+Status check_folder(const std::filesystem::path& file, std::filesystem::path folder) {
+  std::error_code error;
+  while (!folder.empty() && !std::filesystem::exists(folder, error)) folder = folder.parent_path();
+  if (folder.empty()) folder = ".";
+  const std::filesystem::path probe = folder / text(".", "probe", ".", static_cast<long>(::getpid()), ".", 0);
+  const Descriptor made(::open(probe.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  if (made.get() < 0) return failure(file, "cannot be written");
+  ::unlink(probe.c_str());
+  return {};
+}
+
 }  // namespace
+
+Status check_output(const std::filesystem::path& file, const std::vector<std::filesystem::path>& inputs,
+                    std::string_view extension) {
+  if (file.empty()) return Status::invalid("the name of the file to write is empty");
+  std::filesystem::path target;
+  NNQ_TRY(replaced_file(file, target));
+  std::error_code error;
+  for (const std::filesystem::path& input : inputs) {
+    if (std::filesystem::equivalent(target, input, error))
+      return Status::invalid(
+          text(file.string(), ": is also what is read, and would be overwritten: name another file"));
+  }
+  const std::string end = file.extension().string();
+  for (const char* const other : {".onnx", ".nnq", ".toml", ".npy", ".svg", ".png", ".html", ".json"}) {
+    if (!extension.empty() && end == other && end != extension)
+      return Status::invalid(text(file.string(), ": would not be a ", end, " file: name it *", std::string(extension)));
+  }
+  return check_folder(file, target.parent_path());
+}
 
 std::size_t remove_stale_temporaries(const std::filesystem::path& folder) {
   DIR* const entries = ::opendir(folder.c_str());
@@ -95,11 +145,13 @@ Status try_write_file_atomically(const std::filesystem::path& file,
                                  const std::vector<std::span<const std::byte>>& parts) {
   static std::atomic<unsigned> counter{0};
   std::error_code error;
-  const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
+  std::filesystem::path target;
+  NNQ_TRY(replaced_file(file, target));
+  const std::filesystem::path folder = target.has_parent_path() ? target.parent_path() : std::filesystem::path(".");
   std::filesystem::create_directories(folder, error);
   if (error) return Status::invalid(text(folder.string(), ": cannot create the directory: ", error.message()));
   const std::filesystem::path aside =
-      folder / text(".", file.filename().string(), ".", static_cast<long>(::getpid()), ".", counter++);
+      folder / text(".", target.filename().string(), ".", static_cast<long>(::getpid()), ".", counter++);
   {
     Descriptor out(::open(aside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
     if (out.get() < 0) return failure(file, "cannot be written");
@@ -107,7 +159,7 @@ Status try_write_file_atomically(const std::filesystem::path& file,
     for (std::size_t i = 0; i < parts.size() && status.ok(); ++i) status = write_all(out.get(), parts[i], file);
     if (status.ok() && ::fsync(out.get()) != 0) status = failure(file, "cannot sync");
     if (status.ok() && out.close() != 0) status = failure(file, "cannot close");
-    if (status.ok() && ::rename(aside.c_str(), file.c_str()) != 0) status = failure(file, "cannot rename into place");
+    if (status.ok() && ::rename(aside.c_str(), target.c_str()) != 0) status = failure(file, "cannot rename into place");
     if (!status.ok()) {
       ::unlink(aside.c_str());
       return status;

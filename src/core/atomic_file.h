@@ -15,7 +15,8 @@
 namespace nnq {
 
 /// Writes `bytes` to a temporary file in the same directory, syncs it, renames it to `file`, syncs the directory. On
-/// failure the old file (or none) stays as it was. Creates missing parent directories.
+/// failure the old file (or none) stays as it was. Creates missing parent directories. A symbolic link stays one: the
+/// file that it names is replaced. What is no regular file (a device, a pipe) is refused.
 Status try_write_file_atomically(const std::filesystem::path& file, std::span<const std::byte> bytes);
 /// The same, of parts that follow each other.
 Status try_write_file_atomically(const std::filesystem::path& file,
@@ -29,6 +30,12 @@ inline void write_file_atomically(const std::filesystem::path& file, std::string
   write_file_atomically(file, std::as_bytes(std::span<const char>(text.data(), text.size())));
 }
 #endif
+
+/// What can be known of an output before the work is done: `file` is a file or may become one, its folder can be
+/// written to, it is none of `inputs`, and its name does not end as another of nnq's formats does (extension: ".nnq";
+/// empty: any will do). The message names the file.
+Status check_output(const std::filesystem::path& file, const std::vector<std::filesystem::path>& inputs,
+                    std::string_view extension);
 
 /// Removes what processes that are dead left of files they were writing in `folder` and below. Returns how many.
 std::size_t remove_stale_temporaries(const std::filesystem::path& folder);

@@ -20,6 +20,9 @@ std::size_t edit_distance(std::string_view a, std::string_view b);
 /// The candidate nearest to `word`, or "" when none is near enough to be what was meant.
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates);
 
+/// A word of a command line that a shell takes as it is: quoted where it must be.
+std::string shell_word(const std::string& word);
+
 /// "did you mean 'x'?" or, when nothing is near, "known: a, b, c".
 std::string suggestion(std::string_view word, const std::vector<std::string>& candidates);
 

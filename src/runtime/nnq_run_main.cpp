@@ -216,9 +216,12 @@ int main(int argc, char** argv) {
   const Status status = nnq::guarded("not enough memory for this model and input", [&]() -> Status {
     Arguments arguments;
     NNQ_TRY(read_arguments(argc, argv, arguments));
-    if (!arguments.help && !arguments.version) return run(arguments);
-    std::printf("nnq-run %s\n%s%s", nnq::version(), arguments.help ? "\n" : "", arguments.help ? usage : "");
-    return {};
+    if (!arguments.help && !arguments.version)
+      NNQ_TRY(run(arguments));
+    else
+      std::printf("nnq-run %s\n%s%s", nnq::version(), arguments.help ? "\n" : "", arguments.help ? usage : "");
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return {};
+    return Status::invalid(text("standard output: ", std::strerror(errno)));
   });
   return status.ok() ? 0 : report(status);
 }

@@ -32,6 +32,7 @@ class AtomicFile : public testing::Test {
   }
 
   fs::path folder;
+  static constexpr std::span<const std::byte> nothing{};
 };
 
 TEST_F(AtomicFile, WritesReplacesAndLeavesNothingElse) {
@@ -43,6 +44,53 @@ TEST_F(AtomicFile, WritesReplacesAndLeavesNothingElse) {
   write_file_atomically(file, std::string_view());
   EXPECT_EQ(content(file), "");
   EXPECT_EQ(names(), std::vector<std::string>{"model.nnq"});
+}
+
+TEST_F(AtomicFile, ALinkStaysALink) {
+  fs::create_symlink("target", folder / "link");
+  fs::create_symlink("link", folder / "link to it");
+  write_file_atomically(folder / "link to it", std::string_view("new"));
+  EXPECT_TRUE(fs::is_symlink(folder / "link to it"));
+  EXPECT_TRUE(fs::is_symlink(folder / "link"));
+  EXPECT_EQ(content(folder / "target"), "new");
+  fs::create_symlink("round", folder / "round");
+  EXPECT_FALSE(try_write_file_atomically(folder / "round", nothing).ok());
+}
+
+TEST_F(AtomicFile, WhatIsNoRegularFileIsNotReplaced) {
+  ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
+  fs::create_directory(folder / "directory");
+  fs::create_symlink("/dev/null", folder / "device");
+  for (const char* name : {"pipe", "directory", "device"}) {
+    const Status status = try_write_file_atomically(folder / name, nothing);
+    EXPECT_TRUE(status.message().starts_with((folder / name).string() + ": is ")) << status.message();
+    EXPECT_FALSE(check_output(folder / name, {}, "").ok()) << name;
+  }
+  EXPECT_TRUE(fs::is_fifo(folder / "pipe"));
+  EXPECT_TRUE(fs::is_symlink(folder / "device"));
+}
+
+TEST_F(AtomicFile, OutputsAreCheckedBeforeTheWork) {
+  const auto why = [&](const fs::path& file, const std::vector<fs::path>& inputs, std::string_view extension) {
+    return check_output(file, inputs, extension).message();
+  };
+  const fs::path model = folder / "model.onnx";
+  write_file_atomically(model, std::string_view("weights"));
+  fs::create_symlink("model.onnx", folder / "same");
+  fs::create_hard_link(model, folder / "also");
+  for (const char* name : {"model.onnx", "same", "also", "../"}) {
+    const fs::path file = std::string(name) == "../" ? folder / ".." / folder.filename() / "model.onnx" : folder / name;
+    EXPECT_NE(why(file, {model}, "").find("would be overwritten"), std::string::npos) << name;
+  }
+  EXPECT_EQ(why(folder / "new.nnq", {model}, ".nnq"), "");
+  EXPECT_EQ(why(folder / "no/such/folder/yet.nnq", {model}, ".nnq"), "");
+  EXPECT_EQ(why(folder / "no extension", {model}, ".nnq"), "");
+  EXPECT_NE(why(folder / "new.onnx", {model}, ".nnq").find("name it *.nnq"), std::string::npos);
+  EXPECT_NE(why("", {}, "").find("is empty"), std::string::npos);
+  EXPECT_NE(why(model / "below.nnq", {}, ".nnq").find("cannot be written"), std::string::npos);
+  EXPECT_NE(why("/proc/x.nnq", {}, ".nnq").find("cannot be written"), std::string::npos);
+  EXPECT_EQ(content(model), "weights");
+  EXPECT_EQ(names().size(), 3U) << "nothing is left of looking";
 }
 
 TEST_F(AtomicFile, MakesMissingFolders) {

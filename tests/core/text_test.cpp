@@ -51,6 +51,15 @@ TEST(Text, GlobWithManyStarsEndsSoon) {
   EXPECT_FALSE(glob_match(pattern + "b", name));
 }
 
+TEST(Text, WordsForAShell) {
+  EXPECT_EQ(shell_word("runs/w4a4-1/model.nnq"), "runs/w4a4-1/model.nnq");
+  EXPECT_EQ(shell_word("réseau.nnq"), "réseau.nnq");
+  EXPECT_EQ(shell_word("out dir/m.nnq"), "'out dir/m.nnq'");
+  EXPECT_EQ(shell_word("it's"), "'it'\\''s'");
+  EXPECT_EQ(shell_word("$HOME"), "'$HOME'");
+  EXPECT_EQ(shell_word(""), "''");
+}
+
 TEST(Text, FractionsAreNumbers) {
   EXPECT_EQ(parse_fraction("8/255"), 8.0 / 255);
   EXPECT_EQ(parse_fraction("0.03"), 0.03);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "cli/numbers.h"
 #include "cli/robustness.h"
 #include "cli/table.h"
 #include "cli/verb.h"
@@ -94,7 +95,7 @@ class Attack final : public Verb {
     app.add_option("--set", settings_.parameters, "parameter of the attacks: KEY=VALUE (repeatable; nnq methods NAME)");
     app.add_option("--data", settings_.data, "data set (default: the one the model was trained on)");
     app.add_option("--limit", settings_.limit, "only the first so many test images (0: all)")
-        ->check(CLI::NonNegativeNumber)
+        ->check(whole_number())
         ->capture_default_str();
     app.add_option("--source", settings_.source, "transfer: take gradients of this .onnx instead");
     app.add_option("--backend", settings_.backend, "predictions: executor (LibTorch), runtime (packed integers), auto")
@@ -103,7 +104,7 @@ class Attack final : public Verb {
         ->capture_default_str();
     app.add_option("--beta", settings_.beta, "smooth: sign is differentiated as tanh(beta x)")->capture_default_str();
     app.add_option("--draws", settings_.draws, "stochastic networks: passes to average over");
-    app.add_option("--seed", settings_.seed, "of random starts, draws and substitutes")->check(CLI::NonNegativeNumber);
+    app.add_option("--seed", settings_.seed, "of random starts, draws and substitutes")->check(whole_number());
     app.add_option("--threads", settings_.threads, "threads (0: all cores); results do not depend on it")
         ->check(CLI::Range(0, 1024));
     app.add_option("--curve", curve_, "write accuracy over epsilon as a picture (.svg)");
@@ -114,6 +115,7 @@ class Attack final : public Verb {
   }
 
   int run(bool json, ordered_json& document) override {
+    if (!curve_.empty()) throw_if_error(check_output(curve_, {}, ".svg"));
     std::vector<AttackReport> reports;
     for (const std::string& file : files_) reports.push_back(attack_file(file, settings_));
     fill(document, reports);

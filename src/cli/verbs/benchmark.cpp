@@ -51,6 +51,7 @@ class Benchmark final : public Verb {
             "nnq benchmark model.nnq --autotune", "NNQ_ISA=portable nnq benchmark model.nnq", "nnq benchmark kernels"};
   }
   void options(CLI::App& app) override {
+    app_ = &app;
     app.add_option("MODEL", file_, "model (.nnq; an .onnx is lowered on the fly), or the word kernels")->required();
     app.add_option("--batch", batch_, "samples a run")->capture_default_str()->check(CLI::Range(1, 1 << 20));
     app.add_option("--threads", threads_, "threads")->capture_default_str()->check(CLI::Range(1, 1024));
@@ -64,7 +65,14 @@ class Benchmark final : public Verb {
   }
 
   int run(bool json, nlohmann::ordered_json& document) override {
-    if (file_ == "kernels") return benchmark_kernels(json, document);
+    if (file_ == "kernels") {
+      for (const char* option : {"--batch", "--threads", "--repeat", "--shape", "--autotune", "--weights-cache"}) {
+        if (app_->count(option) > 0) throw Error(std::string(option) + " is for models, not for kernels");
+      }
+      return benchmark_kernels(json, document);
+    }
+    if (app_->count("--batch") > 0 && !shapes_.empty())
+      throw Error("--batch and --shape both say how many samples a run has", {}, "give one of them");
     const LoadedModel model = load_model(file_);
     const std::shared_ptr<const Model> deployed = model.deployed();
     const std::unique_ptr<Session> session =
@@ -195,6 +203,7 @@ class Benchmark final : public Verb {
     fmt::print("\n{}", table.text());
   }
 
+  CLI::App* app_ = nullptr;
   std::string file_, weights_cache_;
   std::int64_t batch_ = 1;
   int threads_ = 1, repeat_ = 50;

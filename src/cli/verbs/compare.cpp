@@ -6,6 +6,7 @@
 
 #include "cli/engine.h"
 #include "cli/fidelity.h"
+#include "cli/numbers.h"
 #include "cli/table.h"
 #include "cli/text_comparison.h"
 #include "cli/text_engine.h"
@@ -47,7 +48,7 @@ class Compare final : public Verb {
     app.add_option("--split", split_, "train or test; text: also validation")->capture_default_str();
     app.add_option("--limit", limit_, "samples or tokens whose predictions are compared (0: all)")
         ->capture_default_str()
-        ->check(CLI::NonNegativeNumber);
+        ->check(whole_number());
     app.add_option("--layer-samples", layer_samples_, "samples on which layers are compared; 0: none")
         ->capture_default_str()
         ->check(CLI::Range(0, 10000));
@@ -86,7 +87,7 @@ class Compare final : public Verb {
     document["agreement"] = agreement(predictions[0], predictions[1]);
     document["value_a"] = accuracy(predictions[0], samples);
     document["value_b"] = accuracy(predictions[1], samples);
-    document["max_abs_difference"] = number(largest);
+    document["max_abs_difference"] = layer_samples_ == 0 ? nlohmann::ordered_json() : number(largest);
     document["input_from"] = silent < 0 ? nlohmann::ordered_json() : nlohmann::ordered_json(files_[1 - silent]);
     document["layer_samples"] = std::min(layer_samples_, sample_count(samples, 0));
     document["layers"] = nlohmann::ordered_json::array();
@@ -194,6 +195,11 @@ class Compare final : public Verb {
   void print(const nlohmann::ordered_json& document, const FidelityMeter& meter) const {
     fmt::print("A {}: {:.2f} %\nB {}: {:.2f} %\n\n", files_[0], document["value_a"].get<double>(), files_[1],
                document["value_b"].get<double>());
+    if (layer_samples_ == 0) {
+      fmt::print("predictions of {} samples agree: {:.2f} %\nlayers were not compared (--layer-samples 0)\n",
+                 grouped(document["count"].get<std::int64_t>()), document["agreement"].get<double>());
+      return;
+    }
     bool any_fitted = false;
     Table table({{"value, worst first"}, {"SQNR dB", Table::Align::right}, {"equal"}});
     for (const ValueFidelity& layer : meter.result()) {

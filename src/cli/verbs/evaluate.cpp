@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "cli/engine.h"
+#include "cli/numbers.h"
 #include "cli/table.h"
 #include "cli/text_engine.h"
 #include "cli/verb.h"
@@ -29,11 +30,11 @@ class Evaluate final : public Verb {
     app.add_option("MODEL", file_, "model (.onnx or .nnq)")->required();
     app.add_option("--data", data_, "data set (nnq data)")->required();
     app.add_option("--split", split_, "train or test; text: also validation")->capture_default_str();
-    app.add_option("--limit", limit_, "only the first so many samples or tokens (0: all)")
-        ->check(CLI::NonNegativeNumber);
+    app.add_option("--limit", limit_, "only the first so many samples or tokens (0: all)")->check(whole_number());
     app.add_option("--threads", threads_, "threads (0: all cores); results do not depend on it")
         ->check(CLI::Range(0, 1024));
-    app.add_option("--engine", engine_, "auto, torch, program (packed runtime) or interpreter (reference)")
+    app.add_option("--engine", engine_,
+                   "auto, graph (as training computes it), torch, program (packed runtime) or interpreter (reference)")
         ->capture_default_str();
     app.add_option("--mean", mean_, "input mean, one value or one a channel (default: the model's own)")
         ->delimiter(',');

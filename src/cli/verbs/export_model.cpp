@@ -3,6 +3,8 @@
 #include "cli/models.h"
 #include "cli/table.h"
 #include "cli/verb.h"
+#include "core/atomic_file.h"
+#include "core/text.h"
 #include "nnq/error.h"
 #include "nnq/lower.h"
 #include "nnq/onnx.h"
@@ -30,13 +32,15 @@ class ExportModel final : public Verb {
   int run(bool json, nlohmann::ordered_json& document) override {
     if (target_ != "nnq" && target_ != "onnx")
       throw Error("there is no target '" + target_ + "'", "--to", "known: nnq, onnx");
+    throw_if_error(check_output(output_, {file_}, "." + target_));
     LoadedModel model = load_model(file_);
     if (model.packed)
       throw Error("is packed already; a .nnq holds the program, not the graph", file_,
                   "export from the .onnx it was made of");
     if (!mean_.empty() || !std_.empty()) {
-      for (const auto& [key, value] : preprocessing_for(model.graph.metadata, mean_, std_).to_metadata())
-        model.graph.metadata[key] = value;
+      const Preprocessing preprocessing = preprocessing_for(model.graph.metadata, mean_, std_);
+      check_channels(preprocessing, model.inputs());
+      for (const auto& [key, value] : preprocessing.to_metadata()) model.graph.metadata[key] = value;
     }
     std::size_t bytes = 0;
     try {
@@ -50,7 +54,7 @@ class ExportModel final : public Verb {
     document["source_bytes"] = model.bytes;
     if (json) return done;
     fmt::print("{}: {} bytes; {} has {}\nnext: nnq inspect {}\n", output_, grouped(static_cast<std::int64_t>(bytes)),
-               file_, grouped(static_cast<std::int64_t>(model.bytes)), output_);
+               file_, grouped(static_cast<std::int64_t>(model.bytes)), shell_word(output_));
     return done;
   }
 

@@ -43,6 +43,7 @@ class Methods final : public Verb {
       if (id_.empty() || info.id == id_) chosen.push_back(info);
     }
     if (chosen.empty()) throw Error("there is no method '" + id_ + "'", {}, "known: " + known);
+    if (!plot_.empty()) throw_if_error(check_output(plot_, {}, ".svg"));
     if (!plot_.empty()) return draw(chosen.front(), json, document);
     if (json) {
       document["methods"] = nlohmann::ordered_json::array();
@@ -87,10 +88,26 @@ class Methods final : public Verb {
     return row;
   }
 
+  /// "Zhou et al. 2016" of "Zhou, Wu, Ni, 2016, arXiv:1606.06160".
+  static std::string short_paper(const std::string& paper) {
+    std::vector<std::string> parts;
+    for (std::size_t begin = 0; begin < paper.size();) {
+      const std::size_t end = std::min(paper.find(", ", begin), paper.size());
+      parts.push_back(paper.substr(begin, end - begin));
+      begin = end + 2;
+    }
+    const auto year = std::find_if(parts.begin(), parts.end(), [](const std::string& part) {
+      return part.size() == 4 && part.find_first_not_of("0123456789") == std::string::npos;
+    });
+    if (year == parts.end() || year == parts.begin()) return clipped(paper, 28);
+    return parts[0] + (year - parts.begin() > 1 ? " et al. " : " ") + *year;
+  }
+
   static void print_list(const std::vector<MethodInfo>& methods) {
     Table table({{"method"}, {"encoding"}, {"for"}, {"paper"}});
-    for (const MethodInfo& info : methods) table.row({info.id, info.encoding, info.roles, info.paper});
-    fmt::print("{}\nnext: nnq methods NAME explains one\n", table.text());
+    for (const MethodInfo& info : methods)
+      table.row({info.id, clipped(info.encoding, 24), clipped(info.roles, 45), short_paper(info.paper)});
+    fmt::print("{}\nnext: nnq methods NAME explains one: paper, parameters, how to use it\n", table.text());
   }
 
   static void print_one(const MethodInfo& info) {

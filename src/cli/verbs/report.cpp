@@ -59,6 +59,8 @@ class Report final : public Verb {
 
   int run(bool json, ordered_json& document) override {
     if (!interactions_.empty()) return draw_interactions(json, document);
+    if (!float_model_.empty()) load_model(float_model_);  // or its row would show what another model was
+    if (!output_.empty()) throw_if_error(check_output(output_, {}, ""));
     std::vector<Row> rows;
     for (const std::string& folder : folders_) rows.push_back(read(folder));
     Measurer measurer(threads_);

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include "cli/inspection.h"
+#include "cli/numbers.h"
 #include "cli/table.h"
 #include "cli/verb.h"
+#include "core/atomic_file.h"
 #include "core/text.h"
 #include "nnq/error.h"
 #include "nnq/onnx.h"
@@ -17,21 +19,26 @@ class Zoo final : public Verb {
   std::string name() const override { return "zoo"; }
   std::string summary() const override { return "list networks by name, explain one, or write one as ONNX"; }
   std::vector<std::string> examples() const override {
-    return {"nnq zoo", "nnq zoo resnet20", "nnq zoo mlp -o mlp.onnx --set width=512 --seed 3"};
+    return {"nnq zoo", "nnq zoo resnet20", "nnq zoo mlp -o mlp.onnx --set hidden=512,512 --seed 3"};
   }
   void options(CLI::App& app) override {
+    app_ = &app;
     app.add_option("NAME", name_, "explain one network, or write it with -o");
     app.add_option("-o,--output", output_, "write it here (.onnx), weights freshly initialised");
     app.add_option("--set", settings_, "parameter of the network: KEY=VALUE (repeatable)");
-    app.add_option("--seed", seed_, "seed of the weights")->capture_default_str();
+    app.add_option("--seed", seed_, "seed of the weights")->capture_default_str()->check(whole_number());
   }
 
   int run(bool json, nlohmann::ordered_json& document) override {
     if (name_.empty()) {
-      if (!output_.empty()) throw Error("-o needs the name of a network", {}, "nnq zoo lists them");
+      for (const char* option : {"-o", "--set", "--seed"}) {
+        if (app_->count(option) > 0)
+          throw Error(std::string(option) + " needs the name of a network", {}, "nnq zoo lists them");
+      }
       return list(json, document);
     }
     const ZooEntry entry = find();
+    if (app_->count("-o") > 0) throw_if_error(check_output(output_, {}, ".onnx"));
     return output_.empty() ? explain(entry, json, document) : write(json, document);
   }
 
@@ -102,10 +109,11 @@ class Zoo final : public Verb {
     document["bytes"] = bytes;
     if (!json)
       fmt::print("{}: {} parameters, {} bytes\nnext: nnq inspect {}\n", output_, grouped(trainable_parameters(graph)),
-                 grouped(static_cast<std::int64_t>(bytes)), output_);
+                 grouped(static_cast<std::int64_t>(bytes)), shell_word(output_));
     return done;
   }
 
+  CLI::App* app_ = nullptr;
   std::string name_, output_;
   std::vector<std::string> settings_;
   std::uint64_t seed_ = 1;
