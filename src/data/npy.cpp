@@ -14,7 +14,11 @@ Tensor load_npy_bytes(std::span<const std::byte> bytes, const std::string& name)
 
 Tensor load_npy(const std::filesystem::path& file) {
   Tensor tensor;
-  throw_if_error(try_load_npy(file, tensor));
+  const Status status = try_load_npy(file, tensor);
+  // The status names the file in front: an error has a place for it.
+  if (const std::string name = file.string() + ": "; !name.starts_with(":") && status.message().starts_with(name))
+    throw Error(status.message().substr(name.size()), file.string());
+  throw_if_error(status);
   return tensor;
 }
 

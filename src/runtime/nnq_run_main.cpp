@@ -68,6 +68,7 @@ Status read_arguments(int argc, char** argv, Arguments& arguments) {
     } else if (option == "--input" || option == "--output" || option == "--threads" || option == "--repeat") {
       NNQ_REQUIRE(i + 1 < argc, option, " needs a value (nnq-run --help)");
       const char* value = argv[++i];
+      NNQ_REQUIRE(*value != '\0', option, " needs a value (nnq-run --help)");
       if (option == "--input") arguments.inputs.emplace_back(value);
       if (option == "--output") arguments.output = value;
       if (option == "--threads") NNQ_TRY(read_number(option, value, 1024, arguments.threads));

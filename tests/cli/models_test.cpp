@@ -192,6 +192,9 @@ TEST(CliRun, WrongInputsAreNamed) {
     EXPECT_EQ(nnq::test::lines_of(ran.err).size(), 1u) << ran.err;
   }
   EXPECT_NE(nnq("run " + files.nnq_file() + " --input imgae=" + x + to).err.find("'image'"), std::string::npos);
+  const auto error = nnq("run " + files.nnq_file() + " --input /no/such.npy --json").document()["error"];
+  EXPECT_EQ(error["where"], "/no/such.npy");
+  EXPECT_TRUE(error["message"].get<std::string>().starts_with("cannot be opened")) << error;
 }
 
 TEST(CliBenchmark, TimesStepsAndKernels) {

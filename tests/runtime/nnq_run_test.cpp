@@ -83,7 +83,7 @@ TEST_F(NnqRun, BadUsageAndInputEndInOneLineAndCode2) {
         "model.nnq --input x.npy --input x.npy", "model.nnq --input x=x.npy --input x=x.npy",
         "model.nnq --input x.npy --threads 0", "model.nnq --input x.npy --threads two",
         "model.nnq --input x.npy --repeat -1", "model.nnq --input x.npy --unknown", "model.nnq other.nnq --input x.npy",
-        "model.nnq --input x.npy --output x.npy"}) {
+        "model.nnq --input x.npy --output x.npy", "model.nnq --input x.npy --output ''"}) {
     const Ran ran = run(arguments);
     EXPECT_EQ(ran.code, 2) << arguments;
     EXPECT_TRUE(ran.err.starts_with("nnq-run: ")) << arguments << ": " << ran.err;
