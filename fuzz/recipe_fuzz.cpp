@@ -6,7 +6,16 @@
 #include <vector>
 
 #include "nnq/error.h"
+#include "recipe/check_quantizer.h"
 #include "recipe/recipe.h"
+
+namespace nnq::recipe {
+
+/// The methods are behind the wall; without them every quantizer is as good as another.
+std::optional<QuantizerFault> find_fault(const QuantizerSpec&, std::string_view) { return std::nullopt; }
+std::optional<Error> find_method_fault(const std::string&) { return std::nullopt; }
+
+}  // namespace nnq::recipe
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string text(reinterpret_cast<const char*>(data), size);

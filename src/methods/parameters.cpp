@@ -17,7 +17,7 @@ std::string as_text(const Attribute& attribute) {
     char buffer[32];
     return {buffer, std::to_chars(buffer, buffer + sizeof buffer, *f).ptr};
   }
-  return "?";
+  return "a list";
 }
 
 }  // namespace

@@ -5,9 +5,9 @@
 
 #include "data/normalisation.h"
 #include "nnq/error.h"
-#include "nnq/onnx.h"
 #include "nnq/recurrent.h"
 #include "nnq/zoo.h"
+#include "recipe/float_model.h"
 #include "recipe/runner.h"
 #include "train/run_graph.h"
 
@@ -39,7 +39,7 @@ void load_text_inputs(RunState& state) {
     words = std::strtoll(parameters.at("vocabulary").c_str(), nullptr, 10);
   std::vector<std::string> vocabulary;
   if (!recipe.file.empty()) {
-    state.graph = import_onnx(recipe.file);
+    state.graph = import_float_model(recipe.file);
     if (const auto it = state.graph.metadata.find("nnq.vocabulary"); it != state.graph.metadata.end())
       vocabulary = vocabulary_from_text(it->second);
   }
@@ -79,12 +79,14 @@ void load_inputs(RunState& state) {
   if (state.text) {
     state.trained = from_file;
     load_text_inputs(state);
+    check_placement(state.graph, recipe.stages);
     return set_origin(state);
   }
-  state.graph = from_file ? import_onnx(recipe.file) : build_zoo(recipe.zoo, recipe.parameters, recipe.seed);
+  state.graph = from_file ? import_float_model(recipe.file) : build_zoo(recipe.zoo, recipe.parameters, recipe.seed);
   NNQ_CHECK(state.graph.inputs.size() == 1,
             fmt::format("the network has {} inputs, expected one image input", state.graph.inputs.size()),
             from_file ? recipe.file : recipe.zoo);
+  check_placement(state.graph, recipe.stages);
   state.trained = from_file;
   state.train = load_dataset(recipe.data, Split::train);
   state.directory.set_data_hash(state.train.hash);

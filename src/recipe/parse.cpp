@@ -1,6 +1,7 @@
 
 #include "core/atomic_file.h"
 #include "nnq/text.h"
+#include "recipe/check_quantizer.h"
 #include "recipe/read_keys.h"
 #include "recipe/recipe.h"
 
@@ -53,6 +54,10 @@ QuantizerSpec read_spec(const Source& source, const std::string& role, const tom
   }
   if (spec.method.empty())
     throw Error(role + " needs a method", source.at(node), "see `nnq methods`; \"float\" leaves them as they are");
+  if (const std::optional<QuantizerFault> fault = find_fault(spec, role)) {
+    const toml::node* blamed = node.as_table()->get(fault->key);
+    throw fault->error.inside(source.at(blamed != nullptr ? *blamed : node));
+  }
   return spec;
 }
 
@@ -79,6 +84,14 @@ StageKind read_kind(const Source& source, const toml::table& table) {
     if (word == name_of(kind)) return kind;
   }
   throw Error(fmt::format("'{}' is not a kind of stage", word), source.at(*node), suggestion(word, names));
+}
+
+void read_rules(const Source& source, const toml::table& table, const toml::node& node, Stage& stage) {
+  const toml::node* rules = table.get("rule");
+  if (rules != nullptr && !rules->is_array()) wrong_type(source, "rule", *rules, "[[stage.rule]] tables");
+  if (rules == nullptr || rules->as_array()->empty())
+    throw Error("a quantize stage needs a rule", source.at(node), "add [[stage.rule]] with layers and weights");
+  for (const toml::node& rule : *rules->as_array()) stage.placement.rules.push_back(read_rule(source, rule));
 }
 
 void check_train(const Stage& stage, const Recipe& recipe, const std::string& where) {
@@ -108,12 +121,10 @@ Stage read_stage(const Source& source, const toml::node& node, const Recipe& rec
     stage.train.augmentation = recipe.augmentation;
   }
   if (stage.file.find('/') != std::string::npos) throw Error("file must be a name without folder", source.at(node));
-  if (stage.kind == StageKind::quantize) {
-    const toml::node* rules = table.get("rule");
-    if (rules != nullptr && !rules->is_array()) wrong_type(source, "rule", *rules, "[[stage.rule]] tables");
-    if (rules == nullptr || rules->as_array()->empty())
-      throw Error("a quantize stage needs a rule", source.at(node), "add [[stage.rule]] with layers and weights");
-    for (const toml::node& rule : *rules->as_array()) stage.placement.rules.push_back(read_rule(source, rule));
+  if (stage.kind == StageKind::quantize) read_rules(source, table, node, stage);
+  if (stage.kind == StageKind::set_bits && !stage.bits.method.empty()) {
+    if (const std::optional<Error> error = find_method_fault(stage.bits.method))
+      throw error->inside(source.at(*table.get("method")));
   }
   return stage;
 }
@@ -124,7 +135,15 @@ void read_stages(const Source& source, const toml::table& root, Recipe& recipe) 
   if (!stages->is_array()) wrong_type(source, "stage", *stages, "[[stage]] tables");
   const toml::array& list = *stages->as_array();
   if (list.empty()) throw Error("a recipe needs stages", source.name, "add [[stage]] with kind = \"train\"");
-  for (const toml::node& stage : list) recipe.stages.push_back(read_stage(source, stage, recipe));
+  bool quantized = false;
+  for (const toml::node& stage : list) {
+    recipe.stages.push_back(read_stage(source, stage, recipe));
+    if (recipe.stages.back().kind != StageKind::quantize) continue;
+    if (quantized)
+      throw Error("the network is quantized already", source.at(stage),
+                  "one quantize stage holds all rules; later rules win");
+    quantized = true;
+  }
   // Post-training quantization wants the normalisation inside the layers; training wants it apart.
   bool train_follows = false;
   for (std::size_t i = list.size(); i-- > 0;) {
@@ -235,7 +254,7 @@ void find_model(const std::filesystem::path& file, std::string& model) {
 
 Recipe load_recipe(const std::filesystem::path& file, const std::vector<std::string>& overrides) {
   std::vector<std::byte> bytes;
-  throw_if_error(try_read_file(file, kMostBytes, bytes), file.string());
+  throw_if_error(try_read_file(file, kMostBytes, bytes));  // names the file itself
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   Recipe recipe = parse_recipe(text, file.string(), overrides);
   if (!recipe.file.empty()) find_model(file, recipe.file);

@@ -50,6 +50,11 @@ Text test_text(const RunState& state);
 double drop_of(const RunState& state, double reference, double value);
 /// Runs stage `stage`; throws nnq::Error naming it.
 void run_stage(RunState& state, const Stage& stage);
+/// Places quantizers by a stage's rules.
+void quantize_stage(RunState& state, const Stage& stage);
+/// Throws the nnq::Error that a quantize stage would meet in this network (a rule that matches no layer, a recurrent
+/// state that cannot be quantized), before the stages in front of it have trained for hours.
+void check_placement(const Graph& graph, const std::vector<Stage>& stages);
 /// Freezes, lowers, writes model.onnx and model.nnq, and measures the packed model on the whole test split.
 void deploy(RunState& state, RunResult& result, ResultDetails& details);
 

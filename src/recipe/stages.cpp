@@ -14,11 +14,10 @@
 #include "nnq/passes.h"
 #include "nnq/program.h"
 #include "nnq/recurrent.h"
-#include "quantize/rules.h"
+#include "recipe/float_model.h"
 #include "recipe/runner.h"
 #include "train/batch_norm_statistics.h"
 #include "train/change_bits.h"
-#include "train/quantizer.h"
 #include "train/run_graph.h"
 #include "train/teacher.h"
 
@@ -54,7 +53,7 @@ std::shared_ptr<const Graph> teacher_of(RunState& state, const Stage& stage) {
               "name an ONNX model, or put a quantize stage before this one");
     graph = state.reference;
   } else {
-    graph = import_onnx(stage.teacher);
+    graph = import_float_model(stage.teacher);
     const auto given = Preprocessing::from_metadata(graph.metadata).to_metadata();
     const auto ours = state.preprocessing.to_metadata();
     for (const auto& [key, value] : given) {
@@ -102,28 +101,6 @@ void train_stage(RunState& state, const Stage& stage) {
   if (state.quantized) return;
   state.trained = true;
   state.reference = state.graph;
-}
-
-/// Placement reads some parameters of a method; those that the recipe leaves out have the method's defaults.
-void add_placement_defaults(QuantizerSpec& spec) {
-  if (spec.method.empty()) return;
-  for (const MethodParameter& parameter : train::find_method(spec.method).info.parameters)
-    if (quantize::is_placement_parameter(parameter.name))
-      spec.parameters.try_emplace(parameter.name, std::int64_t{parameter.default_value == "1" ? 1 : 0});
-}
-
-void quantize_stage(RunState& state, const Stage& stage) {
-  NNQ_CHECK(!state.quantized, "the network is quantized already", "quantize",
-            "one quantize stage holds all rules; later rules win");
-  state.reference = state.graph;
-  if (stage.fold_batch_norm) state.graph = fold_batch_norm(std::move(state.graph));
-  // Bias correction compares with the float network in the same form.
-  if (stage.fold_batch_norm) state.reference = state.graph;
-  PlacementOptions placement = stage.placement;
-  for (LayerRule& rule : placement.rules)
-    for (QuantizerSpec* spec : {&rule.weights, &rule.activations, &rule.gradients}) add_placement_defaults(*spec);
-  state.graph = place_quantizers(std::move(state.graph), placement);
-  state.quantized = true;
 }
 
 void set_bits_stage(RunState& state, const Stage& stage) {

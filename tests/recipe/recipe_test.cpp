@@ -13,8 +13,8 @@
 namespace nnq::recipe {
 namespace {
 
-using testing::AllOf;
-using testing::HasSubstr;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 std::string read_text(const std::filesystem::path& file) {
   std::ifstream in(file);
@@ -56,7 +56,7 @@ TEST(Recipe, ReadsEverySection) {
   const Stage& quantize = recipe.stages[1];
   ASSERT_EQ(quantize.placement.rules.size(), 2u);
   EXPECT_EQ(quantize.placement.rules[0].weights.method, "dorefa");
-  EXPECT_EQ(quantize.placement.rules[0].activations.parameters.at("clip"), Attribute(1.0f));
+  EXPECT_EQ(quantize.placement.rules[0].activations.parameters.at("range"), Attribute(1.0f));
   EXPECT_EQ(quantize.placement.rules[1].glob, "last");
   EXPECT_EQ(quantize.placement.rules[1].weights.method, "");
   EXPECT_EQ(recipe.stages[2].images, 1024);
@@ -220,11 +220,11 @@ TEST(CanonicalText, HashSeesEveryChange) {
   EXPECT_EQ(base.size(), 16u);
   EXPECT_EQ(recipe_hash(parse_recipe("# a remark\n" + sample(), "r.toml")), base);
   EXPECT_NE(recipe_hash(parse_recipe(sample(), "r.toml", {"train.1.ema=0.5"})), base);
-  EXPECT_NE(recipe_hash(parse_recipe(sample(), "r.toml", {"quantize.rule.0.activations.clip=2.0"})), base);
+  EXPECT_NE(recipe_hash(parse_recipe(sample(), "r.toml", {"quantize.rule.0.activations.range=2.0"})), base);
 }
 
 TEST(LoadRecipe, LooksForTheModelBesideTheRecipe) {
-  const auto folder = std::filesystem::path(testing::TempDir()) / "nnq_load_recipe";
+  const auto folder = std::filesystem::path(::testing::TempDir()) / "nnq_load_recipe";
   std::filesystem::create_directories(folder / "models");
   std::ofstream(folder / "models" / "x.onnx") << "x";
   std::ofstream(folder / "r.toml") << "data='cifar10'\n[model]\nfile='models/x.onnx'\n[[stage]]\nkind='evaluate'\n";

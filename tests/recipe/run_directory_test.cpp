@@ -19,8 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-using testing::AllOf;
-using testing::HasSubstr;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 Recipe sample_recipe(const std::vector<std::string>& overrides = {}) {
   return parse_recipe("name='little'\ndata='cifar10'\n[model]\nzoo='mlp'\n[[stage]]\nkind='train'\nepochs=4\n",
@@ -41,11 +41,11 @@ train::EpochReport epoch(std::int64_t number) {
 }
 
 /// Works in an empty folder, so that runs/ is its own.
-class RunDirectoryTest : public testing::Test {
+class RunDirectoryTest : public ::testing::Test {
  protected:
   void SetUp() override {
     before_ = fs::current_path();
-    std::string name = (fs::path(testing::TempDir()) / "nnq_runs_XXXXXX").string();
+    std::string name = (fs::path(::testing::TempDir()) / "nnq_runs_XXXXXX").string();
     ASSERT_NE(mkdtemp(name.data()), nullptr);
     folder_ = name;
     fs::current_path(folder_);
@@ -196,7 +196,7 @@ TEST_F(RunDirectoryTest, ForgetKeepsEarlierStagesWhole) {
   run.add_epoch(1, epoch(1));
   run.forget_after(1, 0);
   EXPECT_THAT(read_all("mine/metrics.jsonl"), AllOf(HasSubstr("\"epoch\":5"), HasSubstr("\"end\"")));
-  EXPECT_THAT(read_all("mine/metrics.jsonl"), testing::Not(HasSubstr("\"stage\":1")));
+  EXPECT_THAT(read_all("mine/metrics.jsonl"), ::testing::Not(HasSubstr("\"stage\":1")));
 }
 
 TEST_F(RunDirectoryTest, ReportReadsWhatIsWritten) {

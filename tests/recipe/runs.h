@@ -9,6 +9,7 @@
 
 #include "core/random.h"
 #include "nnq/dataset.h"
+#include "nnq/error.h"
 
 namespace nnq::recipe::testing {
 
@@ -26,6 +27,16 @@ inline std::vector<nlohmann::json> read_metrics(const std::filesystem::path& run
   std::ifstream in(run / "metrics.jsonl");
   for (std::string line; std::getline(in, line);) records.push_back(nlohmann::json::parse(line, nullptr, false));
   return records;
+}
+
+/// The message of the nnq::Error that this throws.
+std::string message_of(const auto& work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "accepted";
 }
 
 /// A new empty working directory; runs/ and the run store are its own. Removed at the end.

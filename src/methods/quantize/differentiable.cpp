@@ -82,7 +82,7 @@ class Differentiable final : public train::Quantizer {
     if (levels_ == 0) levels_ = 1 << context.bits;
     NNQ_CHECK(levels_ >= 2 && levels_ <= 1 << context.bits,
               std::to_string(levels_) + " points do not go into codes of " + std::to_string(context.bits) + " bits",
-              "node '" + context.node.name + "'");
+              "method 'differentiable'");
   }
 
   at::Tensor forward(const at::Tensor& w, bool training) override {
