@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,22 +43,23 @@ struct RunResult {
 
 struct TrainRequest {
   std::filesystem::path recipe;
-  std::vector<std::string> overrides;   // "train.epochs=3"
-  std::filesystem::path run_directory;  // empty: runs/<name>-<n>
+  std::vector<std::string> overrides;                  // "train.epochs=3"
+  std::optional<std::filesystem::path> run_directory;  // none: runs/<name>-<n>
   bool resume = false;
   int threads = 0;  // 0: all cores
 };
 
 struct CompressRequest {
-  std::filesystem::path model, recipe, output;  // recipe may be empty
+  std::filesystem::path model, recipe;          // recipe may be empty
+  std::optional<std::filesystem::path> output;  // also the packed model, here
   std::string method = "uniform";
   int weights = 8, activations = 8;
   std::string data;
   double max_drop = 1.0;         // points of accuracy
   std::vector<float> mean, std;  // normalisation of the input; empty: from the model's metadata, else found by trying
-  int epochs = -1;               // fine-tuning budget: -1 = chosen from the bits; 0 = post-training only
+  std::optional<int> epochs;     // fine-tuning at most, 0 to 100000: 0 = post-training only; none = chosen by the bits
   std::vector<std::string> overrides;
-  std::filesystem::path run_directory;
+  std::optional<std::filesystem::path> run_directory;
   bool resume = false;
   int threads = 0;
 };

@@ -4,10 +4,7 @@
 
 #include <algorithm>
 
-#include "nnq/error.h"
-#include "nnq/onnx.h"
 #include "recipe/wide_layers.h"
-#include "train/quantizer.h"
 
 namespace nnq::recipe {
 namespace {
@@ -90,11 +87,7 @@ std::int64_t held_out(const std::string& data) {
 
 }  // namespace
 
-Recipe recipe_of(const CompressRequest& request) {
-  NNQ_CHECK(!request.data.empty(), "--data is missing", "compress",
-            "calibration and the test need a data set; `nnq data` lists them");
-  NNQ_CHECK(request.max_drop >= 0, "--max-drop must not be negative", "compress");
-  train::find_method(request.method);
+Recipe recipe_of(const CompressRequest& request, const Graph& graph) {
   Recipe recipe;
   recipe.name = run_name(request);
   recipe.data = request.data;
@@ -103,12 +96,11 @@ Recipe recipe_of(const CompressRequest& request) {
   recipe.max_drop = request.max_drop;
   recipe.stages.push_back(quantize_stage(request));
   std::vector<LayerRule>& rules = recipe.stages.back().placement.rules;
-  const Graph graph = import_onnx(request.model);
   for (LayerRule& rule : rules_of_wide_layers(graph, rules)) rules.push_back(std::move(rule));
   recipe.stages.push_back(default_stage(StageKind::calibrate));
   if (request.activations > 1 && request.method == "uniform")
     recipe.stages.push_back(default_stage(StageKind::correct_biases));
-  const std::int64_t epochs = request.epochs >= 0 ? request.epochs : default_epochs(fewest_bits(request));
+  const std::int64_t epochs = request.epochs ? *request.epochs : default_epochs(fewest_bits(request));
   if (epochs > 0) recipe.stages.push_back(fine_tuning(request, graph, epochs));
   return recipe;
 }

@@ -6,7 +6,9 @@
 #include "methods/transfer.h"
 #include "nnq/error.h"
 #include "nnq/robustness.h"
+#include "recipe/check_request.h"
 #include "recipe/compress.h"
+#include "recipe/float_model.h"
 #include "recipe/runner.h"
 #include "train/attack.h"
 #include "train/quantizer.h"
@@ -32,8 +34,9 @@ class Api final : public TrainApi, public RobustnessApi, public TransferApi {
   }
 
   RunResult train(const TrainRequest& request) const override {
+    const std::filesystem::path folder = run_folder(request.run_directory);
     const Recipe recipe = load_recipe(request.recipe, request.overrides);
-    return run_recipe(recipe, request.run_directory, request.resume, request.threads,
+    return run_recipe(recipe, folder, request.resume, request.threads,
                       fmt::format("nnq train {}", request.recipe.string()));
   }
 
@@ -42,11 +45,14 @@ class Api final : public TrainApi, public RobustnessApi, public TransferApi {
   }
 
   RunResult compress(const CompressRequest& request) const override {
+    check_options(request);
     NNQ_CHECK(std::filesystem::exists(request.model), "there is no such file", request.model.string());
+    const Graph graph = import_float_model(request.model);
+    check_normalisation(request, graph);
     const std::string file = "model.file=" + request.model.string();
     Recipe recipe;
     if (request.recipe.empty()) {
-      recipe = recipe_of(request);
+      recipe = recipe_of(request, graph);
       // Overrides speak of the recipe's text, so they are applied to it.
       recipe = parse_recipe(to_toml(recipe), "compress", request.overrides);
       recipe.file = request.model.string();
@@ -58,11 +64,11 @@ class Api final : public TrainApi, public RobustnessApi, public TransferApi {
     }
     if (!request.mean.empty()) recipe.preprocessing.mean = request.mean;
     if (!request.std.empty()) recipe.preprocessing.std = request.std;
-    RunResult result = run_recipe(recipe, request.run_directory, request.resume, request.threads,
+    RunResult result = run_recipe(recipe, run_folder(request.run_directory), request.resume, request.threads,
                                   fmt::format("nnq compress {}", request.model.string()));
-    if (!request.output.empty() && !result.interrupted) {
-      copy_whole(result.packed, request.output);
-      result.packed = request.output;
+    if (request.output && !result.interrupted) {
+      copy_whole(result.packed, *request.output);
+      result.packed = *request.output;
     }
     return result;
   }
