@@ -1,16 +1,12 @@
 #include "recipe/check_request.h"
 
 #include <fmt/format.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <string>
-#include <string_view>
 
+#include "core/atomic_file.h"
 #include "nnq/error.h"
 #include "recipe/check_quantizer.h"
 
@@ -18,35 +14,6 @@ namespace nnq::recipe {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// Whether a file can be made in this folder; tried, because permissions do not tell of /proc or a full device.
-Status check_folder(const fs::path& folder, const fs::path& file) {
-  std::error_code failure;
-  if (!fs::is_directory(folder, failure))
-    return Status::invalid(text(file.string(), ": ", folder.string(), " is not a folder"));
-  std::string trial = (folder / ".nnq_trial_XXXXXX").string();
-  const int descriptor = mkstemp(trial.data());
-  if (descriptor < 0) return Status::invalid(text(file.string(), ": cannot be written: ", std::strerror(errno)));
-  close(descriptor);
-  unlink(trial.c_str());
-  return {};
-}
-
-/// Whether `file`, which must end in `extension`, can be written over nothing or a plain file that is none of `inputs`.
-Status check_output(const fs::path& file, const std::vector<fs::path>& inputs, std::string_view extension) {
-  const auto refused = [&](const std::string& why) { return Status::invalid(text(file.string(), ": ", why)); };
-  std::error_code failure;
-  if (file.empty()) return Status::invalid("the name of the output is empty");
-  const fs::file_status status = fs::status(file, failure);
-  if (fs::is_directory(status)) return refused("is a folder, not a file to write");
-  if (fs::exists(status) && !fs::is_regular_file(status)) return refused("is not a regular file");
-  if (file.extension() != extension) return refused(text("must end in ", extension));
-  for (const fs::path& input : inputs)
-    if (fs::exists(status) && fs::equivalent(file, input, failure)) return refused("is the input " + input.string());
-  fs::path folder = fs::absolute(file, failure).parent_path();
-  while (!fs::exists(folder, failure) && folder.has_relative_path()) folder = folder.parent_path();
-  return check_folder(folder, file);
-}
 
 void check_values(const std::vector<float>& values, const char* option, bool above_zero) {
   for (const float value : values) {
