@@ -36,6 +36,7 @@ class Methods final : public Verb {
   }
 
   int run(bool json, nlohmann::ordered_json& document) override {
+    if (!plot_.empty()) throw_if_error(check_output(plot_, {}, ".svg"));
     std::vector<MethodInfo> chosen;
     std::string known;
     for (const MethodInfo& info : training().methods()) {
@@ -43,7 +44,6 @@ class Methods final : public Verb {
       if (id_.empty() || info.id == id_) chosen.push_back(info);
     }
     if (chosen.empty()) throw Error("there is no method '" + id_ + "'", {}, "known: " + known);
-    if (!plot_.empty()) throw_if_error(check_output(plot_, {}, ".svg"));
     if (!plot_.empty()) return draw(chosen.front(), json, document);
     if (json) {
       document["methods"] = nlohmann::ordered_json::array();
