@@ -7,35 +7,6 @@ namespace {
 
 constexpr WinogradForm wide{2};
 
-inline __m256i add(__m256i a, __m256i b) { return _mm256_add_epi16(a, b); }
-inline __m256i less(__m256i a, __m256i b) { return _mm256_sub_epi16(a, b); }
-
-/// U of some pairs of channels: to u[16][winograd_u / 32] vectors, two a pair.
-void transform_weights(const std::uint8_t* weights, std::int64_t count, std::byte* u) {
-  for (std::int64_t k = 0; k < 2 * count; ++k, u += 32) {
-    const std::uint8_t* const at = weights + (k / 2 * 18 + k % 2) * 16;
-    __m256i half[4][3];
-    NNQ_UNROLL
-    for (std::int64_t x = 0; x < 3; ++x) {
-      const __m256i a = _mm256_cvtepi8_epi16(bytes(at + x * 32)), b = _mm256_cvtepi8_epi16(bytes(at + (3 + x) * 32)),
-                    c = _mm256_cvtepi8_epi16(bytes(at + (6 + x) * 32)), outer = add(a, c);
-      half[0][x] = add(a, a);
-      half[1][x] = add(outer, b);
-      half[2][x] = less(outer, b);
-      half[3][x] = add(c, c);
-    }
-    NNQ_UNROLL
-    for (std::int64_t y = 0; y < 4; ++y) {
-      const __m256i outer = add(half[y][0], half[y][2]);
-      std::byte* const to = u + y * 4 * winograd_u;
-      store(to, add(half[y][0], half[y][0]));
-      store(to + winograd_u, add(outer, half[y][1]));
-      store(to + 2 * winograd_u, less(outer, half[y][1]));
-      store(to + 3 * winograd_u, add(half[y][2], half[y][2]));
-    }
-  }
-}
-
 /// m[Rows][16 of a tile's] = or, from the second time on, += V's rows times `pairs` pairs of U.
 template <int Rows>
 [[gnu::noinline]] void multiply(const std::byte* v, std::int64_t depth, const std::byte* u, std::int64_t pairs,
@@ -74,24 +45,24 @@ void winograd_input(const std::uint8_t* const* pixels, std::int64_t channels, in
       for (std::int64_t y = 0; y < 4; ++y) {
         d[y] = _mm256_cvtepu8_epi16(_mm_shuffle_epi8(bytes(pixels[y * 4 + x] + c - over), shuffle));
       }
-      half[0][x] = less(d[0], d[2]);
-      half[1][x] = add(d[1], d[2]);
-      half[2][x] = less(d[2], d[1]);
-      half[3][x] = less(d[1], d[3]);
+      half[0][x] = Words::less(d[0], d[2]);
+      half[1][x] = Words::add(d[1], d[2]);
+      half[2][x] = Words::less(d[2], d[1]);
+      half[3][x] = Words::less(d[1], d[3]);
     }
 #pragma GCC unroll 1
     for (std::int64_t y = 0; y < 4; ++y) {
       std::byte* const to = v + y * 4 * plane;
-      store(to, less(half[y][0], half[y][2]));
-      store(to + plane, add(half[y][1], half[y][2]));
-      store(to + 2 * plane, less(half[y][2], half[y][1]));
-      store(to + 3 * plane, less(half[y][1], half[y][3]));
+      store(to, Words::less(half[y][0], half[y][2]));
+      store(to + plane, Words::add(half[y][1], half[y][2]));
+      store(to + 2 * plane, Words::less(half[y][2], half[y][1]));
+      store(to + 3 * plane, Words::less(half[y][1], half[y][3]));
     }
   }
 }
 
 void winograd_products(const WinogradCall& call) noexcept {
-  transform_weights(call.weights, call.steps, call.room);
+  transform_weights<Words>(call.weights, call.steps, call.room);
   each_group(call, wide, [&]<int Rows>(auto* v, std::int64_t depth, auto* u, std::int32_t* m) {
     multiply<Rows>(v, depth, u, call.steps, m, call.first > 0);
   });

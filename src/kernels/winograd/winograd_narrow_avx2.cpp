@@ -7,36 +7,6 @@ namespace {
 
 constexpr WinogradForm narrow{4};
 
-inline __m256i add(__m256i a, __m256i b) { return _mm256_add_epi8(a, b); }
-inline __m256i less(__m256i a, __m256i b) { return _mm256_sub_epi8(a, b); }
-inline __m128i add(__m128i a, __m128i b) { return _mm_add_epi8(a, b); }
-inline __m128i less(__m128i a, __m128i b) { return _mm_sub_epi8(a, b); }
-
-/// U of some steps of four channels: to u[16][winograd_u / 32] vectors, two a step.
-void transform_weights(const std::uint8_t* weights, std::int64_t count, std::byte* u) {
-  for (std::int64_t k = 0; k < 2 * count; ++k, u += 32) {
-    const std::uint8_t* const at = weights + (k / 2 * 18 + k % 2) * 32;
-    __m256i half[4][3];
-    NNQ_UNROLL
-    for (std::int64_t x = 0; x < 3; ++x) {
-      const __m256i a = load(at + x * 64), b = load(at + (3 + x) * 64), c = load(at + (6 + x) * 64), outer = add(a, c);
-      half[0][x] = add(a, a);
-      half[1][x] = add(outer, b);
-      half[2][x] = less(outer, b);
-      half[3][x] = add(c, c);
-    }
-    NNQ_UNROLL
-    for (std::int64_t y = 0; y < 4; ++y) {
-      const __m256i outer = add(half[y][0], half[y][2]);
-      std::byte* const to = u + y * 4 * winograd_u;
-      store(to, add(half[y][0], half[y][0]));
-      store(to + winograd_u, add(outer, half[y][1]));
-      store(to + 2 * winograd_u, less(outer, half[y][1]));
-      store(to + 3 * winograd_u, add(half[y][2], half[y][2]));
-    }
-  }
-}
-
 /// m[Rows][16 of a tile's] = or, from the second time on, += V's rows times `steps` steps of U.
 template <int Rows>
 [[gnu::noinline]] void multiply(const std::byte* v, std::int64_t depth, const std::byte* u, std::int64_t steps,
@@ -74,18 +44,18 @@ inline void transform(Codes&& d, Vector offset, Put&& put) {
   NNQ_UNROLL
   for (std::int64_t x = 0; x < 4; ++x) {
     const Vector d0 = d(x), d1 = d(4 + x), d2 = d(8 + x), d3 = d(12 + x);
-    half[0][x] = less(d0, d2);
-    half[1][x] = add(d1, d2);
-    half[2][x] = less(d2, d1);
-    half[3][x] = less(d1, d3);
+    half[0][x] = Bytes::less(d0, d2);
+    half[1][x] = Bytes::add(d1, d2);
+    half[2][x] = Bytes::less(d2, d1);
+    half[3][x] = Bytes::less(d1, d3);
   }
   NNQ_UNROLL
   for (std::int64_t y = 0; y < 4; ++y) {
-    const Vector sum = add(half[y][1], half[y][2]);
-    put(y * 4, add(less(half[y][0], half[y][2]), offset));
-    put(y * 4 + 1, y == 1 ? sum : add(sum, offset));
-    put(y * 4 + 2, add(less(half[y][2], half[y][1]), offset));
-    put(y * 4 + 3, add(less(half[y][1], half[y][3]), offset));
+    const Vector sum = Bytes::add(half[y][1], half[y][2]);
+    put(y * 4, Bytes::add(Bytes::less(half[y][0], half[y][2]), offset));
+    put(y * 4 + 1, y == 1 ? sum : Bytes::add(sum, offset));
+    put(y * 4 + 2, Bytes::add(Bytes::less(half[y][2], half[y][1]), offset));
+    put(y * 4 + 3, Bytes::add(Bytes::less(half[y][1], half[y][3]), offset));
   }
 }
 
@@ -109,7 +79,7 @@ void winograd_narrow_input(const std::uint8_t* const* pixels, std::int64_t chann
 }
 
 void winograd_narrow_products(const WinogradCall& call) noexcept {
-  transform_weights(call.weights, call.steps, call.room);
+  transform_weights<Bytes>(call.weights, call.steps, call.room);
   each_group(call, narrow, [&]<int Rows>(auto* v, std::int64_t depth, auto* u, std::int32_t* m) {
     multiply<Rows>(v, depth, u, call.steps, call.run, m, call.first > 0);
   });

@@ -1,5 +1,5 @@
-// What the wide and the narrow form have in common, for AVX2 kernels only: loads, tails of channels, the way from
-// products to sums.
+// What the wide and the narrow form have in common, for AVX2 kernels only: loads, tails of channels, the transforms,
+// the way from products to sums.
 #pragma once
 
 #include <immintrin.h>
@@ -22,6 +22,50 @@ inline constexpr std::uint8_t to_front[32] = {0,    1,    2,    3,    4,    5,  
 inline constexpr std::int64_t winograd_u = winograd_steps * 64 + 64;
 /// Of a tile: 16 x 16 products, and a cache line more, as 2^n apart they would share cache sets.
 inline constexpr std::int64_t tile_sums = 272;
+
+/// What the transforms compute with: elements of 16 or of 8 bits.
+struct Words {
+  static constexpr std::int64_t weights = 16;  // of a vector
+  static __m256i widened(const std::uint8_t* p) { return _mm256_cvtepi8_epi16(bytes(p)); }
+  static __m256i add(__m256i a, __m256i b) { return _mm256_add_epi16(a, b); }
+  static __m256i less(__m256i a, __m256i b) { return _mm256_sub_epi16(a, b); }
+};
+struct Bytes {
+  static constexpr std::int64_t weights = 32;
+  static __m256i widened(const std::uint8_t* p) { return load(p); }
+  static __m256i add(__m256i a, __m256i b) { return _mm256_add_epi8(a, b); }
+  static __m256i less(__m256i a, __m256i b) { return _mm256_sub_epi8(a, b); }
+  static __m128i add(__m128i a, __m128i b) { return _mm_add_epi8(a, b); }
+  static __m128i less(__m128i a, __m128i b) { return _mm_sub_epi8(a, b); }
+};
+
+/// U of some steps: to u[16][winograd_u / 32] vectors, two a step.
+template <class Elements>
+inline void transform_weights(const std::uint8_t* weights, std::int64_t count, std::byte* u) {
+  using E = Elements;
+  for (std::int64_t k = 0; k < 2 * count; ++k, u += 32) {
+    const std::uint8_t* const at = weights + (k / 2 * 18 + k % 2) * E::weights;
+    const auto tap = [&](std::int64_t i) { return E::widened(at + i * 2 * E::weights); };
+    __m256i half[4][3];
+    NNQ_UNROLL
+    for (std::int64_t x = 0; x < 3; ++x) {
+      const __m256i a = tap(x), b = tap(3 + x), c = tap(6 + x), outer = E::add(a, c);
+      half[0][x] = E::add(a, a);
+      half[1][x] = E::add(outer, b);
+      half[2][x] = E::less(outer, b);
+      half[3][x] = E::add(c, c);
+    }
+    NNQ_UNROLL
+    for (std::int64_t y = 0; y < 4; ++y) {
+      const __m256i outer = E::add(half[y][0], half[y][2]);
+      std::byte* const to = u + y * 4 * winograd_u;
+      store(to, E::add(half[y][0], half[y][0]));
+      store(to + winograd_u, E::add(outer, half[y][1]));
+      store(to + 2 * winograd_u, E::less(outer, half[y][1]));
+      store(to + 3 * winograd_u, E::add(half[y][2], half[y][2]));
+    }
+  }
+}
 
 /// A^T m A / 4 + starts of 8 outputs of a tile. too_much [2][2][stride]: what is taken from 4 times the sums first;
 /// nullptr: nothing.
