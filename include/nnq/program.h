@@ -55,6 +55,8 @@ struct PackedWeights {
 
   std::size_t plane_bytes() const { return static_cast<std::size_t>(count / 8 + (count % 8 != 0 ? 1 : 0)); }
   bool binary() const { return bits == 1 && offset == -1 && plane_scale.size() == 1 && plane_scale[0] == 2; }
+  /// Whether they are two planes of -1, 0 and +1 and nothing else. Reads them.
+  bool ternary() const;
   /// All integers, in the order above.
   std::vector<std::int8_t> unpack() const;
   /// The values among them, ascending.

@@ -27,6 +27,8 @@ double speed(Isa isa, Method method, std::int64_t run) {
       return 400;  // two passes: more than int8_maddubs, less than VNNI
     case Method::binary:
       return wide ? 2500 : 300;
+    case Method::ternary:  // counted: one operation more, or a vpternlog for a vpxor and a second load
+      return wide ? 2200 : 250;
     case Method::binary_lookup:
       return 1078;
   }

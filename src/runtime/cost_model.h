@@ -19,7 +19,8 @@ enum class Method : std::uint8_t {
   w1a2_lookup,
   w1a4_lookup,
   binary,
-  binary_lookup
+  binary_lookup,
+  ternary
 };
 
 struct LayerCost {

@@ -88,6 +88,18 @@ std::vector<std::int8_t> PackedWeights::unpack() const {
   return values;
 }
 
+bool PackedWeights::ternary() const {
+  if (bits != 2 || offset != -1 || plane_scale.size() != 2 || plane_scale[0] != 1) return false;
+  if (plane_scale[1] != 2) return plane_scale[1] == 1;
+  const std::uint8_t* const high = data + plane_bytes();
+  for (std::size_t byte = 0; byte < plane_bytes(); ++byte) {
+    const std::int64_t left = count - static_cast<std::int64_t>(8 * byte);
+    const unsigned some = left >= 8 ? 255 : (1U << left) - 1;
+    if ((data[byte] & high[byte] & some) != 0) return false;  // 2
+  }
+  return true;
+}
+
 std::vector<std::int8_t> PackedWeights::levels() const {
   CodeFinder finder(bits);
   const std::size_t stride = plane_bytes();

@@ -10,6 +10,8 @@
 //   narrow  the same; pairs of products meet in 16 bits, and `narrow_steps` units are summed there before they are
 //           widened. The caller has proven from the weights that neither can leave 16 bits.
 //   binary  units of 4 bytes = 32 sign bits, weights panel[k][16] words: sums = start - 2 * mismatches.
+//   ternary units of 4 bytes = 32 sign bits, weights -1, 0, +1: panel[2][k][16] words, first whether they are positive,
+//           then whether they are not 0: sums = start - 2 * mismatches where they are not 0.
 //   lookup  units of 2 bytes. Each byte chooses one or two tables of 16 bytes, each weight nibble an entry: the sum of
 //           products of 2 or 4 weights with 2 or 4 activations, plus an offset that makes it unsigned (the caller takes
 //           it away through `start`). Weights panel[k][byte][lookup][32], a nibble each in a byte of its own.
@@ -65,6 +67,8 @@ struct DirectKernels {
   DirectKernel narrow;
   const char* binary_name;
   DirectKernel binary;
+  const char* ternary_name;
+  DirectKernel ternary;
   const char* lookup_name;
   DirectKernel lookup;
   PackCodes pack;
@@ -84,6 +88,7 @@ const DirectKernels& direct_kernels(Isa isa);
 namespace portable {
 void direct_int8(const DirectCall& call) noexcept;
 void direct_binary(const DirectCall& call) noexcept;
+void direct_ternary(const DirectCall& call) noexcept;
 void direct_lookup(const DirectCall& call) noexcept;
 void pack_codes(const std::uint8_t* codes, std::uint8_t* packed, std::int64_t count, int shift) noexcept;
 }  // namespace portable
@@ -99,6 +104,7 @@ void widen_codes(const std::uint8_t* codes, std::uint8_t* wide, std::int64_t cou
 namespace avx512 {
 void direct_int8(const DirectCall& call) noexcept;
 void direct_binary(const DirectCall& call) noexcept;
+void direct_ternary(const DirectCall& call) noexcept;
 }  // namespace avx512
 #endif
 #if defined(__aarch64__)
@@ -106,6 +112,7 @@ namespace neon {
 void direct_int8(const DirectCall& call) noexcept;
 void direct_narrow(const DirectCall& call) noexcept;
 void direct_binary(const DirectCall& call) noexcept;
+void direct_ternary(const DirectCall& call) noexcept;
 void direct_lookup(const DirectCall& call) noexcept;
 void pack_codes(const std::uint8_t* codes, std::uint8_t* packed, std::int64_t count, int shift) noexcept;
 }  // namespace neon

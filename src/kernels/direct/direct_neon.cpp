@@ -1,7 +1,7 @@
 // NEON rows, for every 64-bit Arm. int8: 16-bit multiply-accumulate with one activation as the factor of eight
 // weights; activations are unsigned and weights signed, which no 8-bit multiplication of NEON takes. narrow: the same,
 // accumulated in 16 bits, twice the products an instruction, where the caller has proven that nothing leaves them.
-// binary: cnt counts the bits of bytes. Tiles of four rows (binary six) times 16 channels: 28 to 30 of the 32
+// binary, ternary: cnt counts the bits of bytes. Tiles of four rows (binary six) times 16 channels: 28 to 30 of the 32
 // registers.
 #include <arm_neon.h>
 
@@ -105,9 +105,10 @@ inline void narrow_tile(const DirectCall& call, const DirectRow* row, const std:
   }
 }
 
-template <int Rows>
-inline void binary_tile(const DirectCall& call, const DirectRow* row, const std::uint8_t* panel, std::int64_t column,
-                        std::int32_t* sums) {
+/// Planes 2: ternary, the words behind the panel's signs say which weights are not 0.
+template <int Rows, std::int64_t Planes>
+inline void count_tile(const DirectCall& call, const DirectRow* row, const std::uint8_t* panel, std::int64_t column,
+                       std::int32_t* sums) {
   constexpr std::int64_t fits = 31;  // words whose bits surely fit a byte: 31 * 8 = 248
   const std::uint8_t* a[Rows];
   for (int r = 0; r < Rows; ++r) {
@@ -120,10 +121,18 @@ inline void binary_tile(const DirectCall& call, const DirectRow* row, const std:
     unrolled<Rows>([&](int r) { unrolled<4>([&](int i) { count[r][i] = vdupq_n_u8(0); }); });
     for (; k < end; ++k, panel += 64) {
       const std::int64_t offset = call.offsets[k];
-      const uint8x16_t w[4] = {vld1q_u8(panel), vld1q_u8(panel + 16), vld1q_u8(panel + 32), vld1q_u8(panel + 48)};
+      uint8x16_t w[4], kept[4];
+      unrolled<4>([&](int i) {
+        w[i] = vld1q_u8(panel + 16 * i);
+        if constexpr (Planes == 2) kept[i] = vld1q_u8(panel + call.steps * 64 + 16 * i);
+      });
       unrolled<Rows>([&](int r) {
         const uint8x16_t x = vreinterpretq_u8_u32(vld1q_dup_u32(reinterpret_cast<const std::uint32_t*>(a[r] + offset)));
-        unrolled<4>([&](int i) { count[r][i] = vaddq_u8(count[r][i], vcntq_u8(veorq_u8(x, w[i]))); });
+        unrolled<4>([&](int i) {
+          uint8x16_t differ = veorq_u8(x, w[i]);
+          if constexpr (Planes == 2) differ = vandq_u8(differ, kept[i]);
+          count[r][i] = vaddq_u8(count[r][i], vcntq_u8(differ));
+        });
       });
     }
     unrolled<Rows>([&](int r) {
@@ -138,10 +147,10 @@ inline void binary_tile(const DirectCall& call, const DirectRow* row, const std:
 
 using Tile = void (*)(const DirectCall&, const DirectRow*, const std::uint8_t*, std::int64_t, std::int32_t*);
 
-template <int Rows, Tile Whole, Tile One>
+template <int Rows, Tile Whole, Tile One, std::int64_t Planes = 1>
 inline void tiles(const DirectCall& call) {
   for (std::int64_t p = 0; p < call.panel_count; ++p) {
-    const std::uint8_t* const panel = call.panels + p * call.steps * 64;
+    const std::uint8_t* const panel = call.panels + p * Planes * call.steps * 64;
     std::int32_t* const sums = call.sums + p * direct_panel;
     std::int64_t r = 0;
     for (; r + Rows <= call.row_count; r += Rows)
@@ -154,6 +163,7 @@ inline void tiles(const DirectCall& call) {
 
 void direct_int8(const DirectCall& call) noexcept { tiles<4, int8_tile<4>, int8_tile<1>>(call); }
 void direct_narrow(const DirectCall& call) noexcept { tiles<4, narrow_tile<4>, narrow_tile<1>>(call); }
-void direct_binary(const DirectCall& call) noexcept { tiles<6, binary_tile<6>, binary_tile<1>>(call); }
+void direct_binary(const DirectCall& call) noexcept { tiles<6, count_tile<6, 1>, count_tile<1, 1>>(call); }
+void direct_ternary(const DirectCall& call) noexcept { tiles<4, count_tile<4, 2>, count_tile<1, 2>, 2>(call); }
 
 }  // namespace nnq::neon

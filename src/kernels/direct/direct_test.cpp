@@ -233,6 +233,33 @@ TEST(Direct, Binary) {
   }
 }
 
+TEST(Direct, Ternary) {
+  for (const DirectKernels& kernels : rows_of(direct_table)) {
+    if (kernels.ternary == nullptr) continue;
+    Random random(6);
+    each_size([&](std::int64_t rows, std::int64_t steps, std::int64_t panels) {
+      for (const bool all : {false, true}) {  // all: every bit differs, no weight is 0
+        Product s(rows, steps, panels, 16, 4, 128, random);
+        for (std::int64_t i = 0; all && i < s.data.size(); ++i) s.data[i] = 0xff;
+        for (std::int64_t i = 0; all && i < s.weights.size(); ++i) s.weights[i] = i / (steps * 64) % 2 == 0 ? 0 : 0xff;
+        kernels.ternary(s.call);
+        s.expect(kernels.ternary_name, [&](const std::uint8_t* row, std::int64_t o) {
+          std::int32_t mismatches = 0;
+          for (std::int64_t k = 0; k < steps; ++k) {
+            for (std::int64_t i = 0; i < 4; ++i) {
+              const std::int64_t at = ((o / 16 * 2 * steps + k) * 16 + o % 16) * 4 + i;
+              const int both = (row[s.offsets[sz(k)] + i] ^ s.weights[at]) & s.weights[at + steps * 64];
+              mismatches += std::popcount(static_cast<unsigned>(both));
+            }
+          }
+          return -2 * mismatches;
+        });
+        if (::testing::Test::HasFatalFailure()) return;
+      }
+    });
+  }
+}
+
 void check_lookup(DirectKernel kernel, const char* name, std::int64_t rows, std::int64_t steps, std::int64_t panels,
                   int lookups, int largest, int shift, bool full, Random& random) {
   Product s(rows, steps, panels, lookup_panel, 2, 2 * lookups * lookup_panel, random);

@@ -27,7 +27,11 @@ void direct_int8(const DirectCall& call) noexcept {
   }
 }
 
-void direct_binary(const DirectCall& call) noexcept {
+namespace {
+
+/// sums = start - 2 * mismatches of each output, of the bits that mask(panel, k) leaves of a vector of words.
+template <std::int64_t Planes, class Mask>
+void count_mismatches(const DirectCall& call, Mask&& mask) {
   Words4 x[count_words];  // each word of the row in all lanes, for all outputs
   for (std::int64_t r = 0; r < call.row_count; ++r) {
     const DirectRow& row = call.rows[r];
@@ -41,13 +45,26 @@ void direct_binary(const DirectCall& call) noexcept {
         x[k] = Words4{} + word;
       }
       for (std::int64_t o = 0; o < call.panel_count * direct_panel; o += 4) {
-        const std::uint8_t* w = call.panels + (o / 16 * call.steps + first) * 64 + o % 16 * 4;
+        const std::uint8_t* w = call.panels + (o / 16 * Planes * call.steps + first) * 64 + o % 16 * 4;
         const Words4 mismatches =
-            count_bits(words, [&](std::int64_t k) { return x[k] ^ load_vector<Words4>(w + k * 64); });
+            count_bits(words, [&](std::int64_t k) { return mask(w, k, x[k] ^ load_vector<Words4>(w + k * 64)); });
         for (std::int64_t i = 0; i < 4; ++i) sums[o + i] -= static_cast<std::int32_t>(2 * mismatches[i]);
       }
     }
   }
+}
+
+}  // namespace
+
+void direct_binary(const DirectCall& call) noexcept {
+  count_mismatches<1>(call, [](const std::uint8_t*, std::int64_t, Words4 differ) { return differ; });
+}
+
+void direct_ternary(const DirectCall& call) noexcept {
+  const std::int64_t plane = call.steps * 64;
+  count_mismatches<2>(call, [plane](const std::uint8_t* w, std::int64_t k, Words4 differ) {
+    return differ & load_vector<Words4>(w + plane + k * 64);
+  });
 }
 
 void direct_lookup(const DirectCall& call) noexcept {

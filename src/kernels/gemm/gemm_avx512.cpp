@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include "kernels/gemm/gemm.h"
+#include "kernels/unrolled.h"
 
 namespace nnq::avx512 {
 namespace {
@@ -17,42 +18,36 @@ template <int Rows, int Panels>
 inline void int8_tile(const std::uint8_t* a, std::size_t row_bytes, const std::int8_t* panel, std::int64_t k4,
                       std::int32_t* sums, std::int64_t stride) {
   __m512i sum[Rows][Panels];
-  for (int r = 0; r < Rows; ++r) {
-    for (int p = 0; p < Panels; ++p) sum[r][p] = _mm512_setzero_si512();
-  }
+  unrolled<Rows>([&](int r) { unrolled<Panels>([&](int p) { sum[r][p] = _mm512_setzero_si512(); }); });
   for (std::int64_t k = 0; k < k4; ++k) {
     __m512i w[Panels];
-    for (int p = 0; p < Panels; ++p) w[p] = _mm512_loadu_si512(panel + (p * k4 + k) * 64);
-    for (int r = 0; r < Rows; ++r) {
+    unrolled<Panels>([&](int p) { w[p] = _mm512_loadu_si512(panel + (p * k4 + k) * 64); });
+    unrolled<Rows>([&](int r) {
       const __m512i x = _mm512_set1_epi32(load_word(a + static_cast<std::size_t>(r) * row_bytes + 4 * k));
-      for (int p = 0; p < Panels; ++p) sum[r][p] = _mm512_dpbusd_epi32(sum[r][p], x, w[p]);
-    }
+      unrolled<Panels>([&](int p) { sum[r][p] = _mm512_dpbusd_epi32(sum[r][p], x, w[p]); });
+    });
   }
-  for (int r = 0; r < Rows; ++r) {
-    for (int p = 0; p < Panels; ++p) _mm512_storeu_si512(sums + r * stride + p * 16, sum[r][p]);
-  }
+  unrolled<Rows>(
+      [&](int r) { unrolled<Panels>([&](int p) { _mm512_storeu_si512(sums + r * stride + p * 16, sum[r][p]); }); });
 }
 
 template <int Rows, int Panels>
 inline void binary_tile(const std::uint32_t* a, std::size_t row_words, const std::uint32_t* panel, std::int64_t k32,
                         std::int32_t* out, std::int64_t stride) {
   __m512i count[Rows][Panels];
-  for (int r = 0; r < Rows; ++r) {
-    for (int p = 0; p < Panels; ++p) count[r][p] = _mm512_setzero_si512();
-  }
+  unrolled<Rows>([&](int r) { unrolled<Panels>([&](int p) { count[r][p] = _mm512_setzero_si512(); }); });
   for (std::int64_t k = 0; k < k32; ++k) {
     __m512i w[Panels];
-    for (int p = 0; p < Panels; ++p) w[p] = _mm512_loadu_si512(panel + (p * k32 + k) * 16);
-    for (int r = 0; r < Rows; ++r) {
+    unrolled<Panels>([&](int p) { w[p] = _mm512_loadu_si512(panel + (p * k32 + k) * 16); });
+    unrolled<Rows>([&](int r) {
       const __m512i x =
           _mm512_set1_epi32(static_cast<int>(a[static_cast<std::size_t>(r) * row_words + static_cast<std::size_t>(k)]));
-      for (int p = 0; p < Panels; ++p)
-        count[r][p] = _mm512_add_epi32(count[r][p], _mm512_popcnt_epi32(_mm512_xor_si512(x, w[p])));
-    }
+      unrolled<Panels>(
+          [&](int p) { count[r][p] = _mm512_add_epi32(count[r][p], _mm512_popcnt_epi32(_mm512_xor_si512(x, w[p]))); });
+    });
   }
-  for (int r = 0; r < Rows; ++r) {
-    for (int p = 0; p < Panels; ++p) _mm512_storeu_si512(out + r * stride + p * 16, count[r][p]);
-  }
+  unrolled<Rows>(
+      [&](int r) { unrolled<Panels>([&](int p) { _mm512_storeu_si512(out + r * stride + p * 16, count[r][p]); }); });
 }
 
 template <int Outputs>

@@ -257,7 +257,7 @@ std::unique_ptr<PreparedStep> make_layer(const PlanContext& plan, const Step& st
   LayerWeights weights(plan, step);
   const Slot& in = plan.slot(step.inputs[0]);
   if (in.storage == Storage::bits) {
-    made = make_binary_matvec(plan, step, weights);
+    if (step.weights.binary()) made = make_binary_matvec(plan, step, weights);
     weights.set_taps(LayerGeometry(in, plan.slot(step.outputs[0]), step).taps());
     if (made == nullptr) made = make_fastest(plan, step, weights, choose_bits(plan, step), refused);
   } else if (step.kind == StepKind::convolution && step.groups > 1 && step.groups == step.in_channels &&
@@ -269,7 +269,7 @@ std::unique_ptr<PreparedStep> make_layer(const PlanContext& plan, const Step& st
     if (!plan.code(step.inputs[0]).sign)
       refused.push_back("binary: activations are not one bit");
     else if (!step.weights.binary())
-      refused.push_back("binary: weights are not one bit");
+      refused.push_back("binary: weights are not one bit (or ternary, where that has kernels)");
     else if (step.groups > 1)
       refused.push_back("binary: grouped convolution");
     else

@@ -176,11 +176,13 @@ std::vector<LayerChoice> choose_bytes(const PlanContext& plan, const Step& step,
 std::vector<LayerChoice> choose_bits(const PlanContext& plan, const Step& step) {
   const DirectKernels& kernels = direct_kernels(plan.isa);
   std::vector<LayerChoice> choices(1);
-  choices[0].kernel = kernels.binary;
-  choices[0].name = kernels.binary_name;
+  choices[0].ternary = !step.weights.binary();
+  choices[0].kernel = choices[0].ternary ? kernels.ternary : kernels.binary;
+  choices[0].name = choices[0].ternary ? kernels.ternary_name : kernels.binary_name;
   choices[0].ceiling = CeilingKind::binary;
-  choices[0].microseconds = estimate(plan, step, Method::binary, direct_panel, 0);
-  if (kernels.lookup_binary) {
+  choices[0].microseconds =
+      estimate(plan, step, choices[0].ternary ? Method::ternary : Method::binary, direct_panel, 0);
+  if (kernels.lookup_binary && !choices[0].ternary) {
     LayerChoice& lookup = choices.emplace_back();
     lookup.kernel = kernels.lookup;
     lookup.name = std::string("binary_") + kernels.lookup_name;

@@ -22,6 +22,7 @@ struct LayerChoice {
   const char* narrow_name = nullptr;
   CeilingKind ceiling = CeilingKind::int8;
   double ceiling_share = 1, microseconds = 0;  // estimated
+  bool ternary = false;                        // sign bits: the weights are -1, 0, +1
   int packed_bits = 0;                         // bytes: width of the weights in memory, 0: a byte
   bool winograd = false;                       // steps/winograd.h; form, unit and kernel are not used
   std::int64_t winograd_run = 0;               // of the narrow form; 0: the wide one
@@ -35,7 +36,7 @@ struct LayerChoice {
 /// For codes in bytes: what can run, the fastest by the cost model first; `refused`: why others cannot.
 std::vector<LayerChoice> choose_bytes(const PlanContext& plan, const Step& step, const LayerWeights& weights,
                                       std::vector<std::string>& refused);
-/// For sign bits, the fastest first.
+/// For sign bits, binary or ternary weights, the fastest first.
 std::vector<LayerChoice> choose_bits(const PlanContext& plan, const Step& step);
 
 }  // namespace nnq

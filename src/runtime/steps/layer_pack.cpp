@@ -42,8 +42,9 @@ class Packer {
     if (choice_.lookups != 0) {
       fill_lookup(inputs);
     } else if (choice_.form == LayerInput::Form::words) {
-      // Sums = K - 2 * mismatches. Unused bits are 0 on both sides and match.
-      std::fill(packed_.base.begin(), packed_.base.end(), static_cast<std::int32_t>(inputs));
+      // Sums = K - 2 * mismatches. Unused bits are 0 on both sides and match. Ternary: sum_taps() counted the K weights
+      // that are not 0.
+      if (!choice_.ternary) std::fill(packed_.base.begin(), packed_.base.end(), static_cast<std::int32_t>(inputs));
     } else {
       const std::int32_t largest = std::max<std::int32_t>(code_.max - code_.min, choice_.border);
       if (choice_.narrow != nullptr)
@@ -78,12 +79,16 @@ class Packer {
         packed_.tap_sums[static_cast<std::size_t>(t) * stride + column(o)] = sum;
         // Bytes hold code - min; bits hold codes as they are.
         if (choice_.form != LayerInput::Form::words) packed_.base[column(o)] += sum * code_.min;
+        if (choice_.ternary)
+          packed_.base[column(o)] +=
+              static_cast<std::int32_t>(weights_.tap - std::count(values, values + weights_.tap, 0));
       }
     }
   }
 
   void pack_panels() {
-    packed_.group_bytes = panels_ * row_ * choice_.panel;
+    const std::int64_t planes = choice_.ternary ? 2 : 1, panel_bytes = planes * row_ * choice_.panel;
+    packed_.group_bytes = panels_ * panel_bytes;
     packed_.weights.assign(static_cast<std::size_t>(step_.groups * packed_.group_bytes));
     // A cache line more, so that rows of 2^n bytes do not lie in one cache set.
     const std::int64_t row_stride = (row_ + 63) / 64 * 64 + 64;
@@ -91,9 +96,16 @@ class Packer {
     for (std::int64_t p = 0; p < step_.groups * panels_; ++p) {
       const std::int64_t first = p % panels_ * choice_.panel, used = std::min(choice_.panel, group_out_ - first);
       if (used < choice_.panel) std::fill(rows.begin(), rows.end(), std::uint8_t{0});
-      for (std::int64_t i = 0; i < used; ++i)
-        fill_row(p / panels_ * group_out_ + first + i, rows.data() + i * row_stride);
-      std::uint8_t* const panel = packed_.weights.data() + p * row_ * choice_.panel;
+      const auto fill = [&](bool which_are_not_0) {
+        for (std::int64_t i = 0; i < used; ++i)
+          fill_row(p / panels_ * group_out_ + first + i, which_are_not_0, rows.data() + i * row_stride);
+      };
+      std::uint8_t* const panel = packed_.weights.data() + p * panel_bytes;
+      if (choice_.ternary) {
+        fill(true);
+        interleave<4, direct_panel>(rows.data(), row_stride, row_, panel + row_ * direct_panel);
+      }
+      fill(false);
       if (choice_.winograd)
         choice_.winograd_run == 0 ? interleave_taps<2>(rows.data(), row_stride, panel)
                                   : interleave_taps<4>(rows.data(), row_stride, panel);
@@ -117,17 +129,31 @@ class Packer {
   }
 
   /// All weights of output o; what lies between the taps' bytes stays 0.
-  void fill_row(std::int64_t o, std::uint8_t* row) const {
+  void fill_row(std::int64_t o, bool which_are_not_0, std::uint8_t* row) const {
     const std::int8_t* values = weights_.values().data() + o * weights_.taps * weights_.tap;
     for (std::int64_t run = 0; run < runs_.runs; ++run, row += weight_bytes(runs_.run_bytes)) {
       for (std::int64_t t = 0; t < runs_.run_taps; ++t, values += weights_.tap)
-        fill_tap(values, row + t * weight_bytes(runs_.tap_bytes));
+        which_are_not_0 ? bits_of(values, row + t * weight_bytes(runs_.tap_bytes), [](int w) { return w != 0; })
+                        : fill_tap(values, row + t * weight_bytes(runs_.tap_bytes));
+    }
+  }
+
+  /// The weights of a tap for which `is` holds, eight a byte; unused bits are 0.
+  template <class Is>
+  void bits_of(const std::int8_t* values, std::uint8_t* to, Is&& is) const {
+    for (std::int64_t i = 0; i < weights_.tap; i += 8) {
+      unsigned byte = 0;
+      for (std::int64_t j = 0; j < std::min<std::int64_t>(8, weights_.tap - i); ++j)
+        byte |= static_cast<unsigned>(is(values[i + j])) << j;
+      to[i / 8] = static_cast<std::uint8_t>(byte);
     }
   }
 
   void fill_tap(const std::int8_t* values, std::uint8_t* to) const {
     const bool words = choice_.form == LayerInput::Form::words;
-    if (choice_.lookups != 0)
+    if (choice_.ternary)
+      bits_of(values, to, [](int w) { return w > 0; });
+    else if (choice_.lookups != 0)
       words ? nibbles_of_signs(values, to) : nibbles_of_levels(values, to);
     else if (words)
       sign_bits(values, weights_.tap, to);
@@ -240,6 +266,7 @@ std::shared_ptr<const PackedLayer> shared_layer(const PlanContext& plan, const S
   const std::string form =
       text(choice.winograd_run != 0 ? "narrow winograd "
            : choice.winograd        ? "winograd "
+           : choice.ternary         ? "ternary "
                                     : "direct ",
            static_cast<int>(choice.form), choice.narrow != nullptr ? " narrow " : " ", choice.lookups, " ",
            choice.weight_bits, " ", choice.packed_bits, " ", choice.panel, " ", static_cast<int>(choice.border), " ",
