@@ -5,12 +5,12 @@ namespace {
 
 constexpr DepthwiseKernels table[] = {
 #if defined(__x86_64__)
-    {Isa::avx2, "depthwise_madd_avx2", avx2::depthwise},
+    {Isa::avx2, "depthwise_madd_avx2", avx2::depthwise, "depthwise_maddubs_avx2", avx2::depthwise_narrow},
 #endif
 #if defined(__aarch64__)
-    {Isa::neon, "depthwise_smlal_neon", neon::depthwise},
+    {Isa::neon, "depthwise_smlal_neon", neon::depthwise, nullptr, nullptr},
 #endif
-    {Isa::portable, "depthwise_portable", portable::depthwise},
+    {Isa::portable, "depthwise_portable", portable::depthwise, nullptr, nullptr},
 };
 
 }  // namespace
