@@ -168,48 +168,35 @@ template <int Rows>
 inline void narrow_tile(const DirectCall& call, const DirectRow* row, const std::uint8_t* panel, std::int64_t column,
                         std::int32_t* sums) {
   const std::uint8_t* a[Rows];
-  alignas(32) std::int32_t wide[Rows][16];
   NNQ_UNROLL
-  for (int r = 0; r < Rows; ++r) {
-    a[r] = row[r].data;
-    NNQ_UNROLL
-    for (int h = 0; h < 2; ++h) {
-      store(wide[r] + h * 8, load(row[r].start + column + h * 8));
-    }
-  }
-  const std::int64_t* offset = call.offsets;
-  for (std::int64_t k = 0; k < call.steps;) {
-    const std::int64_t* const end = offset + std::min(call.narrow_steps, call.steps - k);
-    k += call.narrow_steps;
+  for (int r = 0; r < Rows; ++r) a[r] = row[r].data;
+  const std::int64_t *offset = call.offsets, *const last = offset + call.steps;
+  bool first = true;
+  do {
+    const std::int64_t* const end = offset + std::min<std::int64_t>(call.narrow_steps, last - offset);
     __m256i sum[Rows][2];
     NNQ_UNROLL
     for (int r = 0; r < Rows; ++r) {
       sum[r][0] = sum[r][1] = _mm256_setzero_si256();
     }
-    do {
+    for (; offset != end; ++offset, panel += 64) {
       const __m256i w0 = load(panel), w1 = load(panel + 32);
       NNQ_UNROLL
       for (int r = 0; r < Rows; ++r) {
         add_narrow_pairs(a[r] + *offset, w0, w1, sum[r][0], sum[r][1]);
       }
-      panel += 64;
-    } while (++offset != end);
+    }
     NNQ_UNROLL
     for (int r = 0; r < Rows; ++r) {
+      std::int32_t* const to = sums + r * call.stride;
+      const std::int32_t* const from = first ? row[r].start + column : to;
       NNQ_UNROLL
       for (int h = 0; h < 2; ++h) {
-        store(wide[r] + h * 8,
-              _mm256_add_epi32(load(wide[r] + h * 8), _mm256_madd_epi16(sum[r][h], _mm256_set1_epi16(1))));
+        store(to + h * 8, _mm256_add_epi32(load(from + h * 8), _mm256_madd_epi16(sum[r][h], _mm256_set1_epi16(1))));
       }
     }
-  }
-  NNQ_UNROLL
-  for (int r = 0; r < Rows; ++r) {
-    NNQ_UNROLL
-    for (int h = 0; h < 2; ++h) {
-      store(sums + r * call.stride + h * 8, load(wide[r] + h * 8));
-    }
-  }
+    first = false;
+  } while (offset != last);
 }
 
 /// Calls tiles<Rows>(call, rows, panel, column, sums) for tiles of Many rows and the rest, over all panels of `unit`
