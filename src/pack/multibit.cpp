@@ -55,23 +55,20 @@ NNQ_CLONES void bisect(const float* x, std::uint8_t* position, std::int64_t n, c
   }
 }
 
-NNQ_CLONES void scan_positions(const float* x, std::uint8_t* position, std::int64_t n, const float* thresholds,
-                               int count) {
+/// Codes of the nearest levels: each threshold that is passed turns the code of the level below into that above.
+NNQ_CLONES void scan_codes(const float* x, std::uint8_t* out, std::int64_t n, const float* thresholds,
+                           const std::uint8_t* codes, int count) {
   for (std::int64_t begin = 0; begin < n; begin += kBlock) {
     const std::int64_t size = n - begin < kBlock ? n - begin : kBlock;
-    std::int32_t passed[kBlock];
-    for (std::int64_t i = 0; i < size; ++i) passed[i] = 0;
+    std::int32_t code[kBlock];
+    for (std::int64_t i = 0; i < size; ++i) code[i] = codes[0];
     for (int l = 1; l < count; ++l) {
       const float threshold = thresholds[l];
-      for (std::int64_t i = 0; i < size; ++i) passed[i] += x[begin + i] >= threshold ? 1 : 0;
+      const std::int32_t change = codes[l] ^ codes[l - 1];
+      for (std::int64_t i = 0; i < size; ++i) code[i] ^= x[begin + i] >= threshold ? change : 0;
     }
-    for (std::int64_t i = 0; i < size; ++i) position[begin + i] = static_cast<std::uint8_t>(passed[i]);
+    for (std::int64_t i = 0; i < size; ++i) out[begin + i] = static_cast<std::uint8_t>(code[i]);
   }
-}
-
-void positions(const Levels& levels, const float* x, std::uint8_t* position, std::int64_t n) {
-  if (levels.count <= 1 << kScanBits) return scan_positions(x, position, n, levels.thresholds.data(), levels.count);
-  bisect(x, position, n, levels.thresholds.data(), levels.count);
 }
 
 using Floats = float __attribute__((vector_size(32)));
@@ -228,13 +225,15 @@ void quantize(const Levels& levels, const float* x, float* out, std::int64_t n) 
   std::uint8_t position[kBlock];
   for (std::int64_t begin = 0; begin < n; begin += kBlock) {
     const std::int64_t size = std::min(kBlock, n - begin);
-    positions(levels, x + begin, position, size);
+    bisect(x + begin, position, size, levels.thresholds.data(), levels.count);
     look_up(levels.values.data(), position, out + begin, size);
   }
 }
 
 void encode(const Levels& levels, const float* x, std::uint8_t* codes, std::int64_t n) {
-  positions(levels, x, codes, n);
+  if (levels.count <= 1 << kScanBits)
+    return scan_codes(x, codes, n, levels.thresholds.data(), levels.codes.data(), levels.count);
+  bisect(x, codes, n, levels.thresholds.data(), levels.count);
   for (std::int64_t i = 0; i < n; ++i) codes[i] = levels.codes[codes[i]];
 }
 

@@ -52,7 +52,7 @@ TEST(PackedLayouts, AreThoseOfTheFormat) {
     std::uint32_t format;
     std::uint64_t checksum;
   };
-  const Recorded recorded[] = {{"portable", 2, 2003926773324545130U}, {"avx2", 2, 12318712160537469222U}};
+  const Recorded recorded[] = {{"portable", 2, 4902290453817977972U}, {"avx2", 2, 1202549757945597367U}};
   const PackedKinds all;
   const Status checked = check_program(all.program());
   ASSERT_TRUE(checked.ok()) << checked.message();

@@ -31,11 +31,13 @@ class RecurrentLayer final : public OnlineRecurrent {
   }
 
  private:
-  static std::shared_ptr<const VectorProduct> product_of(const PlanContext& plan, const Step& step, bool state) {
+  std::shared_ptr<const VectorProduct> product_of(const PlanContext& plan, const Step& step, bool state) const {
     const Recurrence& r = step.recurrence;
     return plan.shared<VectorProduct>(step, state ? "state" : "input", [&] {
       return std::make_shared<const VectorProduct>(state ? r.weights : step.weights, state ? r.planes : step.planes,
-                                                   step.out_channels, state ? r.hidden : step.in_channels, plan.isa);
+                                                   step.out_channels, state ? r.hidden : step.in_channels,
+                                                   state ? r.state_bits : static_cast<int>(slots_.scales.channels()),
+                                                   plan.isa);
     });
   }
 

@@ -113,9 +113,9 @@ class VectorDense final : public PreparedStep {
         bias_(step.epilogue.b.empty() ? nullptr : step.epilogue.b.data()),
         shared_(plan.shared<VectorProduct>(step, "product",
                                            [&] {
-                                             return std::make_shared<const VectorProduct>(step.weights, step.planes,
-                                                                                          step.out_channels,
-                                                                                          step.in_channels, plan.isa);
+                                             return std::make_shared<const VectorProduct>(
+                                                 step.weights, step.planes, step.out_channels, step.in_channels,
+                                                 static_cast<int>(scales_.channels()), plan.isa);
                                            })),
         product_(*shared_),
         planes_(static_cast<int>(scales_.channels())),
