@@ -18,7 +18,7 @@ struct Filters {
         pairs(pair_count),
         data(sz((rows + 2 * pairs) * channels)),
         weights(sz(pairs * channels * 2)),
-        narrow(weights.size()),
+        narrow(sz(weights.size())),
         start(sz(channels)),
         sums(sz(rows * channels)) {
     for (std::int64_t i = 0; i < channels; ++i) start[i] = static_cast<std::int32_t>(random.below(99)) - 49;
