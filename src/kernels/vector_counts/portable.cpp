@@ -4,6 +4,8 @@
 
 namespace nnq::portable {
 
+void vector_look_up_tables(const VectorCall&) noexcept {}
+
 void vector_counts(const VectorCall& call) noexcept {
   const std::int64_t bytes = vector_bytes(call.inputs);
   for (std::int64_t o = 0; o < call.panel_count * vector_panel; ++o) {

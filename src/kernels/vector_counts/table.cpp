@@ -5,9 +5,9 @@ namespace {
 
 constexpr VectorKernel table[] = {
 #if defined(__x86_64__)
-    {Isa::avx2, "planes_lookup_avx2", avx2::vector_counts},
+    {Isa::avx2, "planes_lookup_avx2", avx2::vector_look_up_tables, avx2::vector_counts},
 #endif
-    {Isa::portable, "planes_lookup_portable", portable::vector_counts},
+    {Isa::portable, "planes_lookup_portable", portable::vector_look_up_tables, portable::vector_counts},
 };
 
 }  // namespace

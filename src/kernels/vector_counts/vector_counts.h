@@ -16,8 +16,10 @@ namespace nnq {
 inline constexpr std::int64_t vector_panel = 32;
 /// Bytes of an output's weights in a plane: kernels read three together, six lookups of which three fill half a byte.
 inline constexpr std::int64_t vector_bytes(std::int64_t inputs) { return (inputs + 23) / 24 * 3; }
-/// Bytes of `tables` of a call.
-inline constexpr std::int64_t vector_tables(std::int64_t inputs) { return vector_bytes(inputs) * 2 * 16; }
+/// Bytes of `tables` of a call: those of two code planes behind those of the two before.
+inline constexpr std::int64_t vector_tables(std::int64_t inputs, int code_planes) {
+  return (code_planes + 1) / 2 * vector_bytes(inputs) * 2 * 16;
+}
 
 struct VectorCall {
   const std::uint64_t* codes;  // [code_planes][(inputs + 63) / 64], bits beyond the inputs 0
@@ -27,14 +29,17 @@ struct VectorCall {
   std::int64_t inputs, panel_count;
   std::int32_t* counts;  // [weight_planes][code_planes][stride]; a count fits 31 bits
   std::int64_t stride;
-  std::uint8_t* tables;  // scratch
+  std::uint8_t* tables;
 };
+/// Fills the tables of a vector, from its codes and inputs alone: once for all calls on it.
+using VectorTables = void (*)(const VectorCall& call) noexcept;
 /// counts[(p * code_planes + q) * stride + o] = popcount of (codes[q] and weights[o][p]), for panel_count * 32 outputs.
 using VectorCounts = void (*)(const VectorCall& call) noexcept;
 
 struct VectorKernel {
   Isa isa;
   const char* name;
+  VectorTables tables;
   VectorCounts counts;
 };
 
@@ -50,12 +55,14 @@ inline unsigned vector_nibble(const VectorCall& call, int plane, std::int64_t at
 }
 
 namespace portable {
+void vector_look_up_tables(const VectorCall& call) noexcept;  // needs none
 void vector_counts(const VectorCall& call) noexcept;
-}
+}  // namespace portable
 #if defined(__x86_64__)
 namespace avx2 {
+void vector_look_up_tables(const VectorCall& call) noexcept;
 void vector_counts(const VectorCall& call) noexcept;
-}
+}  // namespace avx2
 #endif
 
 }  // namespace nnq

@@ -16,7 +16,7 @@ void check(const VectorKernel& kernel, std::int64_t inputs, std::int64_t panels,
            bool full, Random& random) {
   const std::int64_t words = (inputs + 63) / 64, bytes = vector_bytes(inputs), stride = panels * vector_panel + 8;
   Guarded<std::uint64_t> codes(sz(code_planes * words));
-  Guarded<std::uint8_t> weights(sz(panels * weight_planes * bytes * vector_panel)), tables(sz(vector_tables(inputs)));
+  Guarded<std::uint8_t> weights(sz(panels * weight_planes * bytes * vector_panel)), tables(sz(vector_tables(inputs, code_planes)));
   Guarded<std::int32_t> counts(sz(((weight_planes * code_planes - 1) * stride) + panels * vector_panel));
   for (std::int64_t i = 0; i < codes.size(); ++i) {
     const std::int64_t left = inputs - i % words * 64;
@@ -26,8 +26,10 @@ void check(const VectorKernel& kernel, std::int64_t inputs, std::int64_t panels,
   for (std::int64_t i = 0; i < weights.size(); ++i)
     weights[i] = full ? std::uint8_t{255} : static_cast<std::uint8_t>(random.next());
   for (std::int64_t i = 0; i < counts.size(); ++i) counts[i] = -1;
-  kernel.counts(
-      {codes.data(), code_planes, weights.data(), weight_planes, inputs, panels, counts.data(), stride, tables.data()});
+  const VectorCall call{codes.data(), code_planes,   weights.data(), weight_planes, inputs,
+                        panels,       counts.data(), stride,         tables.data()};
+  kernel.tables(call);
+  kernel.counts(call);
   for (int p = 0; p < weight_planes; ++p) {
     for (int q = 0; q < code_planes; ++q) {
       for (std::int64_t o = 0; o < panels * vector_panel; ++o) {

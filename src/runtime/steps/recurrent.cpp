@@ -62,11 +62,12 @@ class RecurrentLayer final : public OnlineRecurrent {
       pack_vector(slots_.codes.as<std::uint8_t>() + (first + p) * input_.columns(), input_.columns(), input_planes_,
                   input_.words(), planes + p * words, set + p * input_planes_);
     pool.parallel(parts_, [&](std::int64_t part) {
-      for (std::int64_t i = items * part / parts_; i < items * (part + 1) / parts_; ++i) {
+      const std::int64_t begin = items * part / parts_;
+      for (std::int64_t i = begin; i < items * (part + 1) / parts_; ++i) {
         const std::int64_t p = i % count;
         input_.run({planes + p * words, set + p * input_planes_,
                     slots_.scales.as<float>() + (first + p) * input_planes_, input_planes_},
-                   i / count, bias(), input_sums() + p * input_.rows(), counts(part));
+                   i / count, bias(), input_sums() + p * input_.rows(), counts(part), count == 1 && i > begin);
       }
     });
   }
@@ -74,10 +75,11 @@ class RecurrentLayer final : public OnlineRecurrent {
   void state_products(ThreadPool& pool, const float* scales) const override {
     const std::int64_t items = batch_ * state_.chunks(), bits = r_.state_bits;
     pool.parallel(parts_, [&](std::int64_t part) {
-      for (std::int64_t i = items * part / parts_; i < items * (part + 1) / parts_; ++i) {
+      const std::int64_t begin = items * part / parts_;
+      for (std::int64_t i = begin; i < items * (part + 1) / parts_; ++i) {
         const std::int64_t b = i % batch_;
         state_.run({state_planes(b), of<std::int32_t>(state_set_at_) + b * bits, scales + b * bits, r_.state_bits},
-                   i / batch_, state_bias(), state_sums() + b * state_.rows(), counts(part));
+                   i / batch_, state_bias(), state_sums() + b * state_.rows(), counts(part), batch_ == 1 && i > begin);
       }
     });
   }

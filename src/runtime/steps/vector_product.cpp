@@ -42,16 +42,20 @@ VectorProduct::VectorProduct(const PackedWeights& weights, const RealPlanes& pla
 }
 
 void VectorProduct::run(const PackedVector& x, std::int64_t chunk_number, const float* bias, float* y,
-                        std::int32_t* counts) const {
+                        std::int32_t* counts, bool again) const {
   const std::int64_t first = chunk_number * chunk, n = std::min(chunk, rows_ - first),
                      panels = (n + panel() - 1) / panel();
   const std::uint8_t* const weights = bytes_.data() + first / panel() * planes_ * plane_bytes();
-  if (lookup_ != nullptr)
-    lookup_->counts({x.planes, x.count, weights, planes_, columns_, panels, counts, chunk,
-                     reinterpret_cast<std::uint8_t*>(counts + planes_ * x.count * chunk)});
-  else
+  if (lookup_ != nullptr) {
+    const VectorCall call{x.planes, x.count,  weights,
+                          planes_,  columns_, panels,
+                          counts,   chunk,    reinterpret_cast<std::uint8_t*>(counts + planes_ * x.count * chunk)};
+    if (!again) lookup_->tables(call);
+    lookup_->counts(call);
+  } else {
     kernel_->counts(x.planes, x.count, reinterpret_cast<const std::uint64_t*>(weights), planes_, words(), panels,
                     counts, chunk);
+  }
   const VectorSums sums{.weight_planes = planes_,
                         .code_planes = x.count,
                         .weight_signs = signs_,

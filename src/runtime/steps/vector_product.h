@@ -48,10 +48,12 @@ class VectorProduct {
   /// Of the scratch that `run` needs.
   std::size_t count_bytes(int code_planes) const {
     return static_cast<std::size_t>(planes_ * code_planes * chunk * 4 +
-                                    (lookup_ != nullptr ? vector_tables(columns_) : 0));
+                                    (lookup_ != nullptr ? vector_tables(columns_, code_planes) : 0));
   }
-  /// y[o], plus bias[o] unless it is nullptr, for the outputs of one chunk.
-  void run(const PackedVector& x, std::int64_t chunk_number, const float* bias, float* y, std::int32_t* counts) const;
+  /// y[o], plus bias[o] unless it is nullptr, for the outputs of one chunk. `again`: the last run with these `counts`
+  /// was of the same vector.
+  void run(const PackedVector& x, std::int64_t chunk_number, const float* bias, float* y, std::int32_t* counts,
+           bool again) const;
 
  private:
   std::int64_t panel() const { return lookup_ != nullptr ? vector_panel : plane_panel; }

@@ -140,10 +140,12 @@ class VectorDense final : public PreparedStep {
     pool.parallel(parts_, [&](std::int64_t part) {
       auto* const counts = reinterpret_cast<std::int32_t*>(
           scratch + counts_at_ + product_.count_bytes(planes_) * static_cast<std::size_t>(part));
-      for (std::int64_t i = items * part / parts_; i < items * (part + 1) / parts_; ++i) {
+      const std::int64_t begin = items * part / parts_;
+      for (std::int64_t i = begin; i < items * (part + 1) / parts_; ++i) {
         const std::int64_t position = i % positions_;
         product_.run({planes_of(position), set + position * planes_, scales_.as<float>() + position * planes_, planes_},
-                     i / positions_, bias_, y_.as<float>() + position * product_.rows(), counts);
+                     i / positions_, bias_, y_.as<float>() + position * product_.rows(), counts,
+                     positions_ == 1 && i > begin);
       }
     });
     return {};
