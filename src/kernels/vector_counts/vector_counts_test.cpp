@@ -16,7 +16,8 @@ void check(const VectorKernel& kernel, std::int64_t inputs, std::int64_t panels,
            bool full, Random& random) {
   const std::int64_t words = (inputs + 63) / 64, bytes = vector_bytes(inputs), stride = panels * vector_panel + 8;
   Guarded<std::uint64_t> codes(sz(code_planes * words));
-  Guarded<std::uint8_t> weights(sz(panels * weight_planes * bytes * vector_panel)), tables(sz(vector_tables(inputs, code_planes)));
+  Guarded<std::uint8_t> weights(sz(panels * weight_planes * bytes * vector_panel)),
+      tables(sz(vector_tables(inputs, code_planes)));
   Guarded<std::int32_t> counts(sz(((weight_planes * code_planes - 1) * stride) + panels * vector_panel));
   for (std::int64_t i = 0; i < codes.size(); ++i) {
     const std::int64_t left = inputs - i % words * 64;
