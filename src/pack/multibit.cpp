@@ -55,7 +55,8 @@ NNQ_CLONES void bisect(const float* x, std::uint8_t* position, std::int64_t n, c
   }
 }
 
-/// Codes of the nearest levels: each threshold that is passed turns the code of the level below into that above.
+/// Codes of the nearest levels, whose thresholds ascend: each that is passed turns the code of the level below into
+/// that above.
 NNQ_CLONES void scan_codes(const float* x, std::uint8_t* out, std::int64_t n, const float* thresholds,
                            const std::uint8_t* codes, int count) {
   for (std::int64_t begin = 0; begin < n; begin += kBlock) {

@@ -92,12 +92,18 @@ bool PackedWeights::ternary() const {
   if (bits != 2 || offset != -1 || plane_scale.size() != 2 || plane_scale[0] != 1) return false;
   if (plane_scale[1] != 2) return plane_scale[1] == 1;
   const std::uint8_t* const high = data + plane_bytes();
-  for (std::size_t byte = 0; byte < plane_bytes(); ++byte) {
-    const std::int64_t left = count - static_cast<std::int64_t>(8 * byte);
-    const unsigned some = left >= 8 ? 255 : (1U << left) - 1;
-    if ((data[byte] & high[byte] & some) != 0) return false;  // 2
+  const auto whole = static_cast<std::size_t>(count / 8);
+  std::size_t byte = 0;
+  for (; byte + 8 <= whole; byte += 8) {
+    std::uint64_t one, two;
+    std::memcpy(&one, data + byte, 8);
+    std::memcpy(&two, high + byte, 8);
+    if ((one & two) != 0) return false;  // a weight of 2
   }
-  return true;
+  for (; byte < whole; ++byte) {
+    if ((data[byte] & high[byte]) != 0) return false;
+  }
+  return count % 8 == 0 || (data[whole] & high[whole] & ((1U << (count % 8)) - 1)) == 0;
 }
 
 std::vector<std::int8_t> PackedWeights::levels() const {

@@ -7,11 +7,11 @@
 
 #include "core/guard.h"
 #include "kernels/aligned.h"
-#include "kernels/direct/direct.h"
 #include "runtime/before_quantizers.h"
 #include "runtime/float_chains.h"
 #include "runtime/real_planes_steps.h"
 #include "runtime/shapes.h"
+#include "runtime/steps/layer_choice.h"
 #include "runtime/vector_steps.h"
 
 namespace nnq {
@@ -122,13 +122,6 @@ class Planner {
     return {};
   }
 
-  /// Whether a layer's products with signs are counted bits. Ternary ones are where that beats bytes.
-  bool counts_bits(const Step& step) const {
-    if (step.weights.binary()) return true;
-    const CodeType& code = value(step.inputs[0]).code;
-    return code.sign && direct_kernels(active_isa()).ternary != nullptr && step.weights.ternary();
-  }
-
   /// Sign codes lie as bits unless a layer reads them that has no form for that.
   void choose_bits() {
     bits_.assign(program_.values.size(), false);
@@ -137,10 +130,11 @@ class Planner {
       bits_[v] = p.kind == ValueKind::codes && p.code.sign && p.type.ranked &&
                  (p.type.shape.size() == 2 || p.type.shape.size() == 4);
     }
+    const Isa isa = active_isa();
     const auto never = [&](std::int32_t v) { bits_[static_cast<std::size_t>(v)] = false; };
     for (const Step& step : program_.steps) {
       const bool layer = step.kind == StepKind::convolution || step.kind == StepKind::dense;
-      if (layer && (step.groups != 1 || !counts_bits(step))) never(step.inputs[0]);
+      if (layer && !counts_bits(isa, value(step.inputs[0]).code, step)) never(step.inputs[0]);
       if (has_real_planes(step.kind)) never(step.inputs[0]);
     }
     // Pools, subsampling and concat keep the form of their input: all of a chain is bits or none of it.

@@ -14,6 +14,8 @@ class PackedKinds {
   /// scale: of the sizes; 1 is small.
   explicit PackedKinds(std::int64_t scale = 1) : scale_(scale) {
     image(8, 8, 1), image(4, 4, 1), image(2, 2, 1), image(1, 1, 1), image(8, 8, 16);
+    image(4, 4, 40);
+    ternary();
     row(3, 8), row(1, 1);
     planes();
     vectors(true), vectors(false);
@@ -88,12 +90,21 @@ class PackedKinds {
     return s;
   }
   void image(int weight_bits, int code_bits, std::int64_t groups) {
-    const std::int64_t in = 16 * (groups > 1 ? 1 : scale_), out = groups > 1 ? groups : 40 * scale_;
+    const std::int64_t in = groups > 1 ? groups : 16 * scale_, out = groups > 1 ? groups : 40 * scale_;
     const std::int32_t c = quantized({1, in, 6, 6}, code_bits);
     Step& s = layer(StepKind::convolution, c, {1, out, 6, 6}, out * (in / groups) * 9, weight_bits);
     s.in_channels = in, s.groups = groups;
     s.window = {.kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1};
     if (code_bits == 1) s.pad_value = -1;
+  }
+  /// -1, 0 and +1 as lowering packs them, on signs.
+  void ternary() {
+    Step& s = layer(StepKind::dense, quantized({1, 100}, 1), {1, 30}, 3000, 2);
+    s.in_channels = 100;
+    std::vector<std::uint8_t> planes = bits(3000, 2);
+    for (std::size_t i = 0; i < planes.size() / 2; ++i)
+      planes[planes.size() / 2 + i] = static_cast<std::uint8_t>(planes[planes.size() / 2 + i] & ~planes[i]);
+    s.weights = testing::packed(2, -1, {1, 2}, planes, 3000);
   }
   void row(int weight_bits, int code_bits) {
     const std::int32_t c = quantized({1, 100}, code_bits);

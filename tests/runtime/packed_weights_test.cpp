@@ -46,6 +46,36 @@ TEST(PackedWeights, UnpackAsThePageSays) {
   }
 }
 
+TEST(PackedWeights, TernaryMeansNothingButMinusOneZeroAndOne) {
+  for (const std::int64_t count : {1, 7, 8, 9, 17, 63, 64, 65, 72, 200}) {
+    const std::int64_t bytes = (count + 7) / 8;
+    // Codes 0, 1, 2 in turn; in the unused bits a 3, which is no weight.
+    std::vector<std::uint8_t> planes(static_cast<std::size_t>(2 * bytes));
+    for (std::int64_t i = 0; i < 8 * bytes; ++i) {
+      const unsigned code = i < count ? static_cast<unsigned>(i % 3) : 3U;
+      for (int k = 0; k < 2; ++k) {
+        std::uint8_t& byte = planes[static_cast<std::size_t>(k * bytes + i / 8)];
+        byte = static_cast<std::uint8_t>(byte | (code >> k & 1U) << (i % 8));
+      }
+    }
+    EXPECT_TRUE(packed(2, -1, {1, 2}, planes, count).ternary()) << count;
+    EXPECT_FALSE(packed(2, -2, {1, 2}, planes, count).ternary()) << "-2 .. 1";
+    EXPECT_FALSE(packed(2, -1, {2, 2}, planes, count).ternary()) << "-1, 1 and 3";
+    EXPECT_FALSE(packed(2, -1, {1, 3}, planes, count).ternary()) << "2";
+    for (const std::int64_t at : {std::int64_t{0}, count / 2, count - 1}) {
+      std::vector<std::uint8_t> with = planes;
+      for (int k = 0; k < 2; ++k) {
+        std::uint8_t& byte = with[static_cast<std::size_t>(k * bytes + at / 8)];
+        byte = static_cast<std::uint8_t>(byte | 1U << (at % 8));
+      }
+      EXPECT_FALSE(packed(2, -1, {1, 2}, with, count).ternary()) << count << " weights, a 2 at " << at;
+      EXPECT_TRUE(packed(2, -1, {1, 1}, with, count).ternary()) << "both planes set is +1 here";
+    }
+  }
+  EXPECT_TRUE(packed(2, -1, {1, 2}, {}, 0).ternary()) << "no weights";
+  EXPECT_FALSE(packed(1, -1, {2}, {0x55}, 8).ternary()) << "one plane";
+}
+
 /// The definition: every run of n steps, every pair, every order of codes 0 .. largest.
 bool runs_fit(const std::vector<std::int8_t>& panels, std::int64_t steps, std::int32_t largest, std::int64_t n) {
   const auto count = static_cast<std::int64_t>(panels.size()) / (steps * 64);

@@ -158,6 +158,21 @@ TEST(MultiBitVectors, RuntimeHasTheInterpretersBits) {
   }
 }
 
+TEST(MultiBitVectors, OutputsOfSeveralChunks) {
+  Random random(7);
+  for (const std::int64_t outputs : {255, 256, 257, 300, 545}) {
+    for (const int planes : {1, 2, 3, 8}) {
+      RecurrentNetwork n{.hidden = 130, .outputs = outputs, .table_bits = planes, .state_bits = planes};
+      const Program program = Maker(n, static_cast<std::uint64_t>(outputs)).make();
+      for (const std::int64_t time : {1, 3}) {
+        expect_interpreters_bits(program, inputs_for(program, time, 1, n.words, random),
+                                 std::to_string(outputs) + " outputs, " + std::to_string(planes) + " planes");
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
 TEST(MultiBitVectors, APieceAtATimeGivesTheSame) {
   const Program program = Maker({.hidden = 33, .second = 12}, 3).make();
   Random random(6);

@@ -3,11 +3,20 @@
 #include "kernels/vector_counts/vector_counts.h"
 
 namespace nnq::portable {
+namespace {
 
-void vector_look_up_tables(const VectorCall&) noexcept {}
+/// Four bits of a code plane: those of inputs 4 * at and following.
+unsigned nibble(const VectorCall& call, int plane, std::int64_t at) {
+  const std::int64_t words = (call.inputs + 63) / 64;
+  return at / 16 < words ? static_cast<unsigned>(call.codes[plane * words + at / 16] >> (at % 16 * 4) & 15U) : 0;
+}
+
+}  // namespace
+
+void fill_vector_tables(const VectorCall&) noexcept {}
 
 void vector_counts(const VectorCall& call) noexcept {
-  const std::int64_t bytes = vector_bytes(call.inputs);
+  const std::int64_t bytes = vector_weight_bytes(call.inputs);
   for (std::int64_t o = 0; o < call.panel_count * vector_panel; ++o) {
     for (int p = 0; p < call.weight_planes; ++p) {
       const std::uint8_t* const w =
@@ -15,7 +24,7 @@ void vector_counts(const VectorCall& call) noexcept {
       for (int q = 0; q < call.code_planes; ++q) {
         std::int32_t count = 0;
         for (std::int64_t b = 0; b < bytes; ++b) {
-          const unsigned codes = vector_nibble(call, q, 2 * b) | vector_nibble(call, q, 2 * b + 1) << 4;
+          const unsigned codes = nibble(call, q, 2 * b) | nibble(call, q, 2 * b + 1) << 4;
           count += std::popcount(codes & w[b * vector_panel]);
         }
         call.counts[(p * call.code_planes + q) * call.stride + o] = count;

@@ -5,9 +5,9 @@ namespace {
 
 constexpr VectorKernel table[] = {
 #if defined(__x86_64__)
-    {Isa::avx2, "planes_lookup_avx2", avx2::vector_look_up_tables, avx2::vector_counts},
+    {Isa::avx2, "planes_lookup_avx2", avx2::fill_vector_tables, avx2::vector_counts},
 #endif
-    {Isa::portable, "planes_lookup_portable", portable::vector_look_up_tables, portable::vector_counts},
+    {Isa::portable, "planes_lookup_portable", portable::fill_vector_tables, portable::vector_counts},
 };
 
 }  // namespace
@@ -20,7 +20,11 @@ const VectorKernel* vector_table(std::size_t& rows) {
 const VectorKernel* vector_kernel(Isa isa) {
 #if defined(__x86_64__)
   // AVX-512 counts the bits of a vector in one operation; without byte lookups there is nothing to gain.
-  if (isa == Isa::avx2) return table;
+  if (isa == Isa::avx2) {
+    for (const VectorKernel& row : table) {
+      if (row.isa == isa) return &row;
+    }
+  }
 #endif
   static_cast<void>(isa);
   return nullptr;

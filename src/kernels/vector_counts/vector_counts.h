@@ -15,10 +15,10 @@ namespace nnq {
 
 inline constexpr std::int64_t vector_panel = 32;
 /// Bytes of an output's weights in a plane: kernels read three together, six lookups of which three fill half a byte.
-inline constexpr std::int64_t vector_bytes(std::int64_t inputs) { return (inputs + 23) / 24 * 3; }
+inline constexpr std::int64_t vector_weight_bytes(std::int64_t inputs) { return (inputs + 23) / 24 * 3; }
 /// Bytes of `tables` of a call: those of two code planes behind those of the two before.
-inline constexpr std::int64_t vector_tables(std::int64_t inputs, int code_planes) {
-  return (code_planes + 1) / 2 * vector_bytes(inputs) * 2 * 16;
+inline constexpr std::int64_t vector_table_bytes(std::int64_t inputs, int code_planes) {
+  return (code_planes + 1) / 2 * vector_weight_bytes(inputs) * 2 * 16;
 }
 
 struct VectorCall {
@@ -39,7 +39,7 @@ using VectorCounts = void (*)(const VectorCall& call) noexcept;
 struct VectorKernel {
   Isa isa;
   const char* name;
-  VectorTables tables;
+  VectorTables fill;
   VectorCounts counts;
 };
 
@@ -48,19 +48,13 @@ const VectorKernel* vector_table(std::size_t& rows);
 /// The row for `isa` where lookups beat counting bits (kernels/planes); else nullptr.
 const VectorKernel* vector_kernel(Isa isa);
 
-/// Four bits of a code plane: those of inputs 4 * at and following.
-inline unsigned vector_nibble(const VectorCall& call, int plane, std::int64_t at) {
-  const std::int64_t words = (call.inputs + 63) / 64;
-  return at / 16 < words ? static_cast<unsigned>(call.codes[plane * words + at / 16] >> (at % 16 * 4) & 15U) : 0;
-}
-
 namespace portable {
-void vector_look_up_tables(const VectorCall& call) noexcept;  // needs none
+void fill_vector_tables(const VectorCall& call) noexcept;  // needs none
 void vector_counts(const VectorCall& call) noexcept;
 }  // namespace portable
 #if defined(__x86_64__)
 namespace avx2 {
-void vector_look_up_tables(const VectorCall& call) noexcept;
+void fill_vector_tables(const VectorCall& call) noexcept;
 void vector_counts(const VectorCall& call) noexcept;
 }  // namespace avx2
 #endif

@@ -93,7 +93,7 @@ void fill_tables(const VectorCall& call, int q) {
   const auto bits_of = [](std::uint64_t nibble) {
     return _mm_load_si128(reinterpret_cast<const __m128i*>(counted.entry[nibble & 15]));
   };
-  const std::int64_t size = vector_tables(call.inputs, 1);
+  const std::int64_t size = vector_table_bytes(call.inputs, 1);
   std::uint8_t *to = call.tables + q / 2 * size, *const end = to + size;
   for (std::int64_t k = 0; to < end; ++k) {
     // Bytes of weights are a multiple of three: there may be one more than the words have.
@@ -109,16 +109,16 @@ void fill_tables(const VectorCall& call, int q) {
 
 }  // namespace
 
-void vector_look_up_tables(const VectorCall& call) noexcept {
+void fill_vector_tables(const VectorCall& call) noexcept {
   for (int q = 0; q < call.code_planes; q += 2)
     q + 1 < call.code_planes ? fill_tables<true>(call, q) : fill_tables<false>(call, q);
 }
 
 void vector_counts(const VectorCall& call) noexcept {
-  const std::int64_t bytes = vector_bytes(call.inputs);
+  const std::int64_t bytes = vector_weight_bytes(call.inputs);
   for (int q = 0; q < call.code_planes; q += 2) {
     const bool two = q + 1 < call.code_planes;
-    const std::uint8_t* const tables = call.tables + q / 2 * vector_tables(call.inputs, 1);
+    const std::uint8_t* const tables = call.tables + q / 2 * vector_table_bytes(call.inputs, 1);
     for (std::int64_t panel = 0; panel < call.panel_count; ++panel) {
       for (int p = 0; p < call.weight_planes; ++p) {
         const std::uint8_t* const w = call.panels + (panel * call.weight_planes + p) * bytes * vector_panel;

@@ -14,10 +14,11 @@ const auto sz = [](std::int64_t n) { return static_cast<std::size_t>(n); };
 /// Draws planes (`full`: every bit set, the largest counts) and compares all counts.
 void check(const VectorKernel& kernel, std::int64_t inputs, std::int64_t panels, int weight_planes, int code_planes,
            bool full, Random& random) {
-  const std::int64_t words = (inputs + 63) / 64, bytes = vector_bytes(inputs), stride = panels * vector_panel + 8;
+  const std::int64_t words = (inputs + 63) / 64, bytes = vector_weight_bytes(inputs),
+                     stride = panels * vector_panel + 8;
   Guarded<std::uint64_t> codes(sz(code_planes * words));
   Guarded<std::uint8_t> weights(sz(panels * weight_planes * bytes * vector_panel)),
-      tables(sz(vector_tables(inputs, code_planes)));
+      tables(sz(vector_table_bytes(inputs, code_planes)));
   Guarded<std::int32_t> counts(sz(((weight_planes * code_planes - 1) * stride) + panels * vector_panel));
   for (std::int64_t i = 0; i < codes.size(); ++i) {
     const std::int64_t left = inputs - i % words * 64;
@@ -29,7 +30,7 @@ void check(const VectorKernel& kernel, std::int64_t inputs, std::int64_t panels,
   for (std::int64_t i = 0; i < counts.size(); ++i) counts[i] = -1;
   const VectorCall call{codes.data(), code_planes,   weights.data(), weight_planes, inputs,
                         panels,       counts.data(), stride,         tables.data()};
-  kernel.tables(call);
+  kernel.fill(call);
   kernel.counts(call);
   for (int p = 0; p < weight_planes; ++p) {
     for (int q = 0; q < code_planes; ++q) {

@@ -42,8 +42,8 @@ class DepthwiseLayer final : public PreparedStep {
     ceiling = narrow ? CeilingKind::narrow : CeilingKind::int8;
     if (!narrow && kernel_.narrow != nullptr)
       refused.push_back(text(kernel_.narrow_name, channels_ < narrow_depthwise_channels
-                                                      ? ": fewer than 32 channels"
-                                                      : ": the sum of a channel could leave 16 bits"));
+                                                      ? text(": fewer than ", narrow_depthwise_channels, " channels")
+                                                      : std::string(": the sum of a channel could leave 16 bits")));
     starts_.make(geometry_, packed_->base, packed_->tap_sums, border_fits() ? 0 : border_);
     weight_bytes = packed_->weights.size() * 2 + packed_->narrow.size();
     input_bytes_ = whole_lines(input_.scratch_bytes());

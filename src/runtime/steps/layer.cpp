@@ -268,10 +268,10 @@ std::unique_ptr<PreparedStep> make_layer(const PlanContext& plan, const Step& st
     made = make_bytes(plan, step, weights, refused);
     if (!plan.code(step.inputs[0]).sign)
       refused.push_back("binary: activations are not one bit");
-    else if (!step.weights.binary())
-      refused.push_back("binary: weights are not one bit (or ternary, where that has kernels)");
     else if (step.groups > 1)
       refused.push_back("binary: grouped convolution");
+    else if (!counts_bits(plan.isa, plan.code(step.inputs[0]), step))
+      refused.push_back("binary: weights are not one bit (or ternary, where that has kernels)");
     else
       refused.push_back("binary: another reader of the activations needs bytes");
   }

@@ -173,6 +173,11 @@ std::vector<LayerChoice> choose_bytes(const PlanContext& plan, const Step& step,
   return choices;
 }
 
+bool counts_bits(Isa isa, const CodeType& code, const Step& step) {
+  return code.sign && step.groups == 1 &&
+         (step.weights.binary() || (direct_kernels(isa).ternary != nullptr && step.weights.ternary()));
+}
+
 std::vector<LayerChoice> choose_bits(const PlanContext& plan, const Step& step) {
   const DirectKernels& kernels = direct_kernels(plan.isa);
   std::vector<LayerChoice> choices(1);

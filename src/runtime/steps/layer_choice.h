@@ -36,6 +36,9 @@ struct LayerChoice {
 /// For codes in bytes: what can run, the fastest by the cost model first; `refused`: why others cannot.
 std::vector<LayerChoice> choose_bytes(const PlanContext& plan, const Step& step, const LayerWeights& weights,
                                       std::vector<std::string>& refused);
+/// Whether products of a layer's weights with codes of this kind are counted bits: binary ones, and ternary ones where
+/// that beats bytes. Grouped layers have no such kernels.
+bool counts_bits(Isa isa, const CodeType& code, const Step& step);
 /// For sign bits, binary or ternary weights, the fastest first.
 std::vector<LayerChoice> choose_bits(const PlanContext& plan, const Step& step);
 

@@ -50,7 +50,7 @@ void VectorProduct::run(const PackedVector& x, std::int64_t chunk_number, const 
     const VectorCall call{x.planes, x.count,  weights,
                           planes_,  columns_, panels,
                           counts,   chunk,    reinterpret_cast<std::uint8_t*>(counts + planes_ * x.count * chunk)};
-    if (!again) lookup_->tables(call);
+    if (!again) lookup_->fill(call);
     lookup_->counts(call);
   } else {
     kernel_->counts(x.planes, x.count, reinterpret_cast<const std::uint64_t*>(weights), planes_, words(), panels,

@@ -45,20 +45,20 @@ class VectorProduct {
   /// Products are made in chunks of this many outputs, whose counts stay in the first-level cache.
   static constexpr std::int64_t chunk = 256;
   std::int64_t chunks() const { return (rows_ + chunk - 1) / chunk; }
-  /// Of the scratch that `run` needs.
+  /// Of the scratch that `run` needs: counts, behind them the vector's tables where they are looked up. Whole lines.
   std::size_t count_bytes(int code_planes) const {
-    return static_cast<std::size_t>(planes_ * code_planes * chunk * 4 +
-                                    (lookup_ != nullptr ? vector_tables(columns_, code_planes) : 0));
+    return whole_lines(static_cast<std::size_t>(planes_ * code_planes * chunk * 4 +
+                                                (lookup_ != nullptr ? vector_table_bytes(columns_, code_planes) : 0)));
   }
-  /// y[o], plus bias[o] unless it is nullptr, for the outputs of one chunk. `again`: the last run with these `counts`
-  /// was of the same vector.
+  /// y[o], plus bias[o] unless it is nullptr, for the outputs of one chunk. `again`: the last run with these `counts`,
+  /// which nobody touched since, was of the same vector.
   void run(const PackedVector& x, std::int64_t chunk_number, const float* bias, float* y, std::int32_t* counts,
            bool again) const;
 
  private:
   std::int64_t panel() const { return lookup_ != nullptr ? vector_panel : plane_panel; }
   std::int64_t plane_bytes() const {  // of a panel's plane
-    return panel() * (lookup_ != nullptr ? vector_bytes(columns_) : words() * 8);
+    return panel() * (lookup_ != nullptr ? vector_weight_bytes(columns_) : words() * 8);
   }
   /// Where eight bits of an output's plane lie: byte after byte, or in words of eight bytes.
   std::int64_t place(std::int64_t o, int p, std::int64_t byte) const {
