@@ -128,6 +128,10 @@ void run(const Form& f, int rounds, Sgemv sgemv) {
 
 int main(int argc, char** argv) {
   const int rounds = argc > 1 ? std::atoi(argv[1]) : 15;
+  if (rounds < 1) {
+    fmt::print(stderr, "usage: bench_recurrent [ROUNDS]\n");
+    return 2;
+  }
   const Sgemv sgemv = find_sgemv();
   fmt::print(
       "instruction set {}; best of {} interleaved rounds, one thread\n{:8} {:5} {:>9} {:>12} {:>9} {:>9} {:>10}\n",

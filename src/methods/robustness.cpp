@@ -34,7 +34,7 @@ std::vector<Chosen> choose(const AttackRequest& request) {
     train::AttackContext context;
     context.seed = request.seed;
     for (const MethodParameter& parameter : method.info.parameters) {
-      known.push_back(parameter.name);
+      if (std::find(known.begin(), known.end(), parameter.name) == known.end()) known.push_back(parameter.name);
       const auto it = request.parameters.find(parameter.name);
       if (it == request.parameters.end()) continue;
       context.parameters.insert(*it);
