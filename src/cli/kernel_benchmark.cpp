@@ -154,22 +154,32 @@ double time_planes(const PlaneKernel& kernel, const Size& s, int weight_planes, 
   });
 }
 
-/// The instruction set of a lookup kernel: the least of the rows that have it.
-Isa lookup_isa(std::span<const DirectKernels> rows, DirectKernel lookup) {
-  const auto last = std::find_if(rows.rbegin(), rows.rend(), [&](const auto& row) { return row.lookup == lookup; });
-  return last->isa;
+/// A lookup kernel on every precision it serves.
+template <class F>
+void time_lookups(const LookupKernel& kernel, const Size& s, F&& report) {
+  const std::vector<std::uint8_t> tables(256 * 2 * 16, 1);
+  const auto time = [&](const char* bits, std::int64_t row_bytes, int lookups, const LookupTables& entries,
+                        double share) {
+    report(fmt::format("{} {}", bits, kernel.name).c_str(), kernel.isa, CeilingKind::lookup,
+           time_direct(kernel.kernel, s, {row_bytes, 2, lookups * kernel.panel, kernel.panel}, &entries), share);
+  };
+  // Entries of at most 27 (three products of two bits), 4 (binary), 24 (one bit times two) and 18 (two of two times
+  // two): how often bytes are widened.
+  if (kernel.form == LookupForm::triples) {
+    time("w2a2", (s.k + 3) / 4, 3, {tables.data(), 3, 0, 3, 807}, 2.0 / 3);
+    return;
+  }
+  time("w1a2", (s.k + 3) / 4, 2, {tables.data(), 1, 0, 5, 1365}, 1);
+  if (kernel.most_lookups < 2) return;
+  time("w1a1", (s.k + 7) / 8, 4, {tables.data(), 2, 1, 15, 4095}, 1);
+  time("w2a2", (s.k + 3) / 4, 4, {tables.data(), 2, 0, 3, 909}, 0.5);
 }
 
 /// Times every kernel that the active instruction set allows; calls report(name, isa, ceiling's kind, microseconds).
 template <class F>
 void time_size(const Size& s, F&& report) {
-  const std::vector<std::uint8_t> tables(256 * 2 * 16, 1);
-  // Entries of at most 4 (binary), 18 (two bits times two) and 24 (one times two): how often bytes are widened.
-  const LookupTables binary{tables.data(), 2, 1, 15, 4095}, two_two{tables.data(), 2, 0, 3, 909},
-      one_two{tables.data(), 1, 0, 5, 1365};
   std::size_t count = 0;
   const DirectKernels* direct = direct_table(count);
-  DirectKernel lookup_done = nullptr;
   for (std::size_t i = 0; i < count; ++i) {
     const DirectKernels& row = direct[i];
     if (row.isa > active_isa()) continue;
@@ -180,18 +190,8 @@ void time_size(const Size& s, F&& report) {
     if (!row.lookup_binary)
       report(row.binary_name, row.isa, CeilingKind::binary,
              time_direct(row.binary, s, {(s.k + 7) / 8, 4, 64, direct_panel}, nullptr));
-    if (row.lookup == nullptr || row.lookup == lookup_done) continue;  // one kernel serves several rows
-    lookup_done = row.lookup;
-    const Isa isa = lookup_isa({direct, count}, row.lookup);
-    const auto report_lookup = [&](const char* bits, const Form& form, const LookupTables& entries, double share) {
-      report(fmt::format("{} {}", bits, row.lookup_name).c_str(), isa, CeilingKind::lookup,
-             time_direct(row.lookup, s, form, &entries), share);
-    };
-    const std::int64_t panel = lookup_panel;
-    report_lookup("w1a1", {(s.k + 7) / 8, 2, 4 * panel, panel}, binary, 1);
-    report_lookup("w1a2", {(s.k + 3) / 4, 2, 2 * panel, panel}, one_two, 1);
-    report_lookup("w2a2", {(s.k + 3) / 4, 2, 4 * panel, panel}, two_two, 0.5);
   }
+  for (const LookupKernel& kernel : lookup_kernels(active_isa())) time_lookups(kernel, s, report);
   const WinogradKernels* winograd = winograd_table(count);
   for (std::size_t i = 0; i < count && std::string_view(s.what).starts_with("3x3"); ++i) {
     if (winograd[i].isa > active_isa()) continue;

@@ -4,7 +4,7 @@ namespace nnq {
 namespace {
 
 /// GOP/s of full panels out of the second-level cache. AVX2: docs/kernels.md, 1024 x 1024 x 1024 on Zen 3. AVX-512 and
-/// portable: in proportion to the instructions of an operation; the lookup kernels stay AVX2's.
+/// portable: in proportion to the instructions of an operation.
 double speed(Isa isa, Method method, std::int64_t run) {
   const bool wide = isa == Isa::avx512, vectors = wide || isa == Isa::avx2;
   switch (method) {
@@ -21,10 +21,16 @@ double speed(Isa isa, Method method, std::int64_t run) {
       return !vectors ? 5 : run < 2 ? 400 : run < 4 ? 480 : 540;
     case Method::w2a2_lookup:
       return 480 * (wide ? 1.5 : 1);  // two vpshufb of 32 bytes a cycle do 256 operations, VNNI does 128
+    case Method::w2a2_triples:        // counted: 290 operations a cycle
+      return 1000;
     case Method::w1a2_lookup:
       return 828 * (wide ? 1.5 : 1);
+    case Method::w1a2_lookup_64:  // counted: 445 operations a cycle
+      return 1500;
     case Method::w1a4_lookup:
       return 400;  // two passes: more than int8_maddubs, less than VNNI
+    case Method::w1a4_lookup_64:
+      return 720;
     case Method::binary:
       return wide ? 2500 : 300;
     case Method::ternary:  // counted: one operation more, or a vpternlog for a vpxor and a second load

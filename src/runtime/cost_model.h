@@ -16,8 +16,11 @@ enum class Method : std::uint8_t {
   winograd,
   winograd_narrow,
   w2a2_lookup,
+  w2a2_triples,
   w1a2_lookup,
+  w1a2_lookup_64,  // panels of 64
   w1a4_lookup,
+  w1a4_lookup_64,
   binary,
   binary_lookup,
   ternary

@@ -12,13 +12,14 @@
 //   binary  units of 4 bytes = 32 sign bits, weights panel[k][16] words: sums = start - 2 * mismatches.
 //   ternary units of 4 bytes = 32 sign bits, weights -1, 0, +1: panel[2][k][16] words, first whether they are positive,
 //           then whether they are not 0: sums = start - 2 * mismatches where they are not 0.
-//   lookup  units of 2 bytes. Each byte chooses one or two tables of 16 bytes, each weight nibble an entry: the sum of
-//           products of 2 or 4 weights with 2 or 4 activations, plus an offset that makes it unsigned (the caller takes
-//           it away through `start`). Weights panel[k][byte][lookup][32], a nibble each in a byte of its own.
+//   lookup  units of 2 bytes. Activations choose tables, weights an entry of each: the sum of the products of a few
+//           weights with as many activations, plus an offset that makes it unsigned (the caller takes it away through
+//           `start`). Two forms (LookupForm), panels of 32 or 64 outputs.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "kernels/cpu.h"
 
@@ -29,13 +30,21 @@ struct DirectRow {
   const std::int32_t* start;  // [outputs, padded to whole panels]: what the sums start from
 };
 
+/// What is looked up where.
+enum class LookupForm : std::uint8_t {
+  nibbles,  // one or two tables of 16 entries a byte: 2 or 4 activations and weights. Tables [256][lookups][16] by the
+            // value of the byte, weights panel[k][byte][lookup][outputs], a nibble each in a byte of its own
+  triples,  // a unit is eight 2-bit codes: three tables of 64 entries, by codes 0 .. 2, 3 .. 5 and 6 .. 7. Tables
+            // [64][64] by the value of the codes, weights panel[k][3][outputs], 2 bits each, three a byte
+};
+
 /// What a lookup kernel reads besides rows and weights.
 struct LookupTables {
-  const std::uint8_t* tables;  // [256][lookups][16], by the value of an activation byte
-  int lookups;                 // 1 or 2 a byte
-  int shift;                   // sums = start + (looked up << shift)
-  std::int64_t byte_units;     // units whose entries surely add up to at most 255
-  std::int64_t word_units;     // the same for 65535, a multiple of byte_units
+  const std::uint8_t* tables;
+  int lookups;              // nibbles: 1 or 2 a byte
+  int shift;                // sums = start + (looked up << shift)
+  std::int64_t byte_units;  // units whose entries surely add up to at most 255
+  std::int64_t word_units;  // the same for 65535, a multiple of byte_units
 };
 
 struct DirectCall {
@@ -44,7 +53,7 @@ struct DirectCall {
   const std::int64_t* offsets;  // [steps]
   std::int64_t steps;
   const std::uint8_t* panels;
-  std::int64_t panel_count;  // of 16 outputs; lookup: of 32
+  std::int64_t panel_count;  // of 16 outputs; lookup: of LookupKernel::panel
   std::int32_t* sums;        // [row_count][stride]
   std::int64_t stride;
   std::int64_t narrow_steps = 1;         // narrow
@@ -69,8 +78,6 @@ struct DirectKernels {
   DirectKernel binary;
   const char* ternary_name;
   DirectKernel ternary;
-  const char* lookup_name;
-  DirectKernel lookup;
   PackCodes pack;
   const char* wide_name;
   DirectKernel wide;
@@ -78,18 +85,34 @@ struct DirectKernels {
   bool lookup_binary;  // binary layers are faster by lookup than by the binary kernel
 };
 
-inline constexpr std::int64_t direct_panel = 16, lookup_panel = 32;
+/// A kernel that looks products up, where an instruction set has one that beats multiplying.
+struct LookupKernel {
+  Isa isa;
+  const char* name;
+  DirectKernel kernel;
+  LookupForm form;
+  std::int64_t panel;  // outputs
+  int most_lookups;    // nibbles: a byte
+};
+
+inline constexpr std::int64_t direct_panel = 16;
 
 /// The table, fastest first; the last row runs everywhere and is the reference.
 const DirectKernels* direct_table(std::size_t& rows);
 /// The first row that `isa` can run.
 const DirectKernels& direct_kernels(Isa isa);
+/// From the most to the least demanding instruction set; the portable ones are references.
+std::span<const LookupKernel> lookup_table();
+/// Those that `isa` can run and that beat multiplying, which may be none.
+std::span<const LookupKernel> lookup_kernels(Isa isa);
 
 namespace portable {
 void direct_int8(const DirectCall& call) noexcept;
 void direct_binary(const DirectCall& call) noexcept;
 void direct_ternary(const DirectCall& call) noexcept;
+/// The references, for panels of 32 and of 64 outputs.
 void direct_lookup(const DirectCall& call) noexcept;
+void direct_triples(const DirectCall& call) noexcept;
 void pack_codes(const std::uint8_t* codes, std::uint8_t* packed, std::int64_t count, int shift) noexcept;
 }  // namespace portable
 #if defined(__x86_64__)
@@ -105,6 +128,8 @@ namespace avx512 {
 void direct_int8(const DirectCall& call) noexcept;
 void direct_binary(const DirectCall& call) noexcept;
 void direct_ternary(const DirectCall& call) noexcept;
+void direct_lookup(const DirectCall& call) noexcept;
+void direct_triples(const DirectCall& call) noexcept;
 }  // namespace avx512
 #endif
 #if defined(__aarch64__)

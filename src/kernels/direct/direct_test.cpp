@@ -260,25 +260,30 @@ TEST(Direct, Ternary) {
   }
 }
 
-void check_lookup(DirectKernel kernel, const char* name, std::int64_t rows, std::int64_t steps, std::int64_t panels,
-                  int lookups, int largest, int shift, bool full, Random& random) {
-  Product s(rows, steps, panels, lookup_panel, 2, 2 * lookups * lookup_panel, random);
-  Guarded<std::uint8_t> tables(sz(256 * lookups * 16));
+/// lookups: of nibbles, a byte; triples have three a unit.
+void check_lookup(const LookupKernel& kernel, std::int64_t rows, std::int64_t steps, std::int64_t panels, int lookups,
+                  int largest, int shift, bool full, Random& random) {
+  const bool triples = kernel.form == LookupForm::triples;
+  const int unit = triples ? 3 : 2 * lookups, entries = triples ? 64 : 16;
+  const std::int64_t panel = kernel.panel;
+  Product s(rows, steps, panels, panel, 2, unit * panel, random);
+  Guarded<std::uint8_t> tables(triples ? 64 * 64 : sz(256 * lookups * 16));
   for (std::int64_t i = 0; i < tables.size(); ++i)
     tables[i] = static_cast<std::uint8_t>(
         full ? largest : static_cast<int>(random.below(static_cast<std::uint64_t>(largest + 1))));
-  for (std::int64_t i = 0; i < s.weights.size(); ++i) s.weights[i] &= 15;
-  const std::int64_t units = 255 / (largest * 2 * lookups);
-  const LookupTables lookup{tables.data(), lookups, shift, units, 65535 / (largest * 2 * lookups) / units * units};
+  for (std::int64_t i = 0; i < s.weights.size(); ++i)
+    s.weights[i] = static_cast<std::uint8_t>(s.weights[i] & (entries - 1));
+  const std::int64_t units = 255 / (largest * unit);
+  const LookupTables lookup{tables.data(), lookups, shift, units, 65535 / (largest * unit) / units * units};
   s.call.lookup = &lookup;
-  kernel(s.call);
-  s.expect(name, [&](const std::uint8_t* row, std::int64_t o) {
+  kernel.kernel(s.call);
+  s.expect(kernel.name, [&](const std::uint8_t* row, std::int64_t o) {
     std::int32_t sum = 0;
     for (std::int64_t k = 0; k < steps; ++k) {
-      for (int b = 0; b < 2; ++b) {
-        for (int l = 0; l < lookups; ++l)
-          sum += tables[(row[s.offsets[sz(k)] + b] * lookups + l) * 16 +
-                        s.weights[(((o / 32 * steps + k) * 2 + b) * lookups + l) * 32 + o % 32]];
+      const std::uint8_t* const at = row + s.offsets[sz(k)];
+      for (int l = 0; l < unit; ++l) {
+        const int table = triples ? (at[0] | at[1] << 8) >> (6 * l) & 63 : at[l / lookups] * lookups + l % lookups;
+        sum += tables[table * entries + s.weights[((o / panel * steps + k) * unit + l) * panel + o % panel]];
       }
     }
     return sum << shift;
@@ -287,18 +292,20 @@ void check_lookup(DirectKernel kernel, const char* name, std::int64_t rows, std:
 
 TEST(Direct, Lookup) {
   Random random(4);
-  for (const DirectKernels& kernels : rows_of(direct_table)) {
-    const DirectKernel kernel = kernels.lookup != nullptr ? kernels.lookup : portable::direct_lookup;
-    const char* name = kernels.lookup != nullptr ? kernels.lookup_name : "lookup_portable";
+  for (const LookupKernel& kernel : lookup_table()) {
+    if (kernel.isa > hardware_isa()) continue;
+    const bool triples = kernel.form == LookupForm::triples;
+    const int two = triples ? 3 : kernel.most_lookups;
     each_size([&](std::int64_t rows, std::int64_t steps, std::int64_t panels) {
-      check_lookup(kernel, name, rows, steps, panels, 1, 24, 0, false, random);
-      check_lookup(kernel, name, rows, steps, panels, 2, 4, 1, false, random);
-      check_lookup(kernel, name, rows, steps, panels, 2, 18, 0, true, random);
-      check_lookup(kernel, name, rows, steps, panels, 2, 63, 0, true, random);  // one unit fills a byte
+      check_lookup(kernel, rows, steps, panels, triples ? 3 : 1, 24, 0, false, random);
+      check_lookup(kernel, rows, steps, panels, two, 4, 1, false, random);
+      check_lookup(kernel, rows, steps, panels, two, 18, 0, true, random);
+      check_lookup(kernel, rows, steps, panels, two, 63, 0, true, random);  // one unit fills a byte, or nearly
+      check_lookup(kernel, rows, steps, panels, two, triples ? 85 : 127 / two, 0, true, random);
     });
     // More than 16 bits hold.
-    check_lookup(kernel, name, 5, 3000, 1, 2, 18, 0, true, random);
-    check_lookup(kernel, name, 5, 2000, 3, 1, 127, 0, true, random);
+    check_lookup(kernel, 5, 3000, 1, two, 18, 0, true, random);
+    check_lookup(kernel, 5, 2000, 3, triples ? 3 : 1, triples ? 85 : 127, 0, true, random);
   }
 }
 

@@ -10,6 +10,8 @@
 namespace nnq::avx2 {
 namespace {
 
+constexpr std::int64_t outputs = 32;
+
 inline __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 inline void store(void* p, __m256i v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
 
@@ -56,7 +58,7 @@ inline void store_columns(const Words& words, const std::int32_t* start, int shi
 template <int Rows, int Panels, int Lookups>
 inline void lookup_tile(const DirectCall& call, const DirectRow* row, const std::uint8_t* panel, std::int64_t column,
                         std::int32_t* sums) {
-  constexpr std::int64_t unit = 2 * Lookups * lookup_panel;
+  constexpr std::int64_t unit = 2 * Lookups * outputs;
   const LookupTables& lookup = *call.lookup;
   const std::uint8_t* const tables = lookup.tables;
   const std::int64_t next_panel = call.steps * unit;
@@ -86,7 +88,7 @@ inline void lookup_tile(const DirectCall& call, const DirectRow* row, const std:
         NNQ_UNROLL
         for (int b = 0; b < 2; ++b) {
           NNQ_UNROLL
-          for (int l = 0; l < Lookups; ++l, panel += lookup_panel) {
+          for (int l = 0; l < Lookups; ++l, panel += outputs) {
             __m256i w[Panels];
             NNQ_UNROLL
             for (int p = 0; p < Panels; ++p) w[p] = load(panel + p * next_panel);
@@ -115,8 +117,8 @@ inline void lookup_tile(const DirectCall& call, const DirectRow* row, const std:
     for (int r = 0; r < Rows; ++r) {
       NNQ_UNROLL
       for (int p = 0; p < Panels; ++p) {
-        std::int32_t* to = sums + r * call.stride + p * lookup_panel;
-        store_columns(words[r][p], first ? row[r].start + column + p * lookup_panel : to, lookup.shift, to);
+        std::int32_t* to = sums + r * call.stride + p * outputs;
+        store_columns(words[r][p], first ? row[r].start + column + p * outputs : to, lookup.shift, to);
       }
     }
   }
@@ -133,11 +135,11 @@ void lookup_panels(const DirectCall& call, const std::uint8_t* panel, std::int64
 
 template <int Lookups>
 void lookup(const DirectCall& call) {
-  constexpr std::int64_t unit = 2 * Lookups * lookup_panel;
+  constexpr std::int64_t unit = 2 * Lookups * outputs;
   std::int64_t p = 0;
   for (; p + 2 <= call.panel_count; p += 2)
-    lookup_panels<2, Lookups>(call, call.panels + p * call.steps * unit, p * lookup_panel);
-  if (p < call.panel_count) lookup_panels<1, Lookups>(call, call.panels + p * call.steps * unit, p * lookup_panel);
+    lookup_panels<2, Lookups>(call, call.panels + p * call.steps * unit, p * outputs);
+  if (p < call.panel_count) lookup_panels<1, Lookups>(call, call.panels + p * call.steps * unit, p * outputs);
 }
 
 }  // namespace

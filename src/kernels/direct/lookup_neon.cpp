@@ -7,6 +7,8 @@
 namespace nnq::neon {
 namespace {
 
+constexpr std::int64_t outputs = 32;
+
 constexpr int tile_rows = 4;
 
 inline std::int64_t end_of(std::int64_t k, std::int64_t units, std::int64_t steps) {
@@ -19,7 +21,7 @@ inline void add_unit(const std::uint8_t* tables, const std::uint8_t* a, const st
   for (int b = 0; b < 2; ++b) {
     const std::uint8_t* table = tables + std::size_t{a[b]} * (16 * Lookups);
     if constexpr (Lookups == 2) asm("" : "+r"(table));  // one address for both, so that one instruction loads them
-    for (int l = 0; l < Lookups; ++l, w += lookup_panel) {
+    for (int l = 0; l < Lookups; ++l, w += outputs) {
       const uint8x16_t entries = vld1q_u8(table + 16 * l);
       bytes[0] = vaddq_u8(bytes[0], vqtbl1q_u8(entries, vld1q_u8(w)));
       bytes[1] = vaddq_u8(bytes[1], vqtbl1q_u8(entries, vld1q_u8(w + 16)));
@@ -37,14 +39,13 @@ inline void add_shifted(uint16x8_t words, int32x4_t shift, std::int32_t* to) {
 template <int Rows, int Lookups>
 inline void tile(const DirectCall& call, const DirectRow* row, const std::uint8_t* panel, std::int64_t column,
                  std::int32_t* sums) {
-  constexpr std::int64_t unit = 2 * Lookups * lookup_panel;
+  constexpr std::int64_t unit = 2 * Lookups * outputs;
   const LookupTables& lookup = *call.lookup;
   const int32x4_t shift = vdupq_n_s32(lookup.shift);
   const std::uint8_t* a[Rows];
   for (int r = 0; r < Rows; ++r) {
     a[r] = row[r].data;
-    for (int i = 0; i < lookup_panel; i += 4)
-      vst1q_s32(sums + r * call.stride + i, vld1q_s32(row[r].start + column + i));
+    for (int i = 0; i < outputs; i += 4) vst1q_s32(sums + r * call.stride + i, vld1q_s32(row[r].start + column + i));
   }
   for (std::int64_t k = 0; k < call.steps;) {
     const std::int64_t word_end = end_of(k, lookup.word_units, call.steps);
@@ -76,8 +77,8 @@ inline void tile(const DirectCall& call, const DirectRow* row, const std::uint8_
 template <int Lookups>
 void tiles(const DirectCall& call) {
   for (std::int64_t p = 0; p < call.panel_count; ++p) {
-    const std::uint8_t* const panel = call.panels + p * call.steps * 2 * Lookups * lookup_panel;
-    const std::int64_t column = p * lookup_panel;
+    const std::uint8_t* const panel = call.panels + p * call.steps * 2 * Lookups * outputs;
+    const std::int64_t column = p * outputs;
     std::int32_t* const sums = call.sums + column;
     std::int64_t r = 0;
     for (; r + tile_rows <= call.row_count; r += tile_rows)

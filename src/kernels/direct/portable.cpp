@@ -69,22 +69,45 @@ void direct_ternary(const DirectCall& call) noexcept {
 
 void direct_lookup(const DirectCall& call) noexcept {
   const LookupTables& lookup = *call.lookup;
-  const std::int64_t unit = 2 * lookup.lookups * lookup_panel;
+  constexpr int outputs = 32;
+  const std::int64_t unit = 2 * lookup.lookups * outputs;
   for (std::int64_t p = 0; p < call.panel_count; ++p) {
     for (std::int64_t r = 0; r < call.row_count; ++r) {
       const DirectRow& row = call.rows[r];
-      std::int32_t sum[lookup_panel] = {};
+      std::int32_t sum[outputs] = {};
       const std::uint8_t* w = call.panels + p * call.steps * unit;
       for (std::int64_t k = 0; k < call.steps; ++k) {
         for (int byte = 0; byte < 2; ++byte) {
           const std::uint8_t* table = lookup.tables + row.data[call.offsets[k] + byte] * 16 * lookup.lookups;
-          for (int l = 0; l < lookup.lookups; ++l, w += lookup_panel, table += 16) {
-            for (int o = 0; o < lookup_panel; ++o) sum[o] += table[w[o]];
+          for (int l = 0; l < lookup.lookups; ++l, w += outputs, table += 16) {
+            for (int o = 0; o < outputs; ++o) sum[o] += table[w[o]];
           }
         }
       }
-      for (int o = 0; o < lookup_panel; ++o)
-        call.sums[r * call.stride + p * lookup_panel + o] = row.start[p * lookup_panel + o] + (sum[o] << lookup.shift);
+      for (int o = 0; o < outputs; ++o)
+        call.sums[r * call.stride + p * outputs + o] = row.start[p * outputs + o] + (sum[o] << lookup.shift);
+    }
+  }
+}
+
+void direct_triples(const DirectCall& call) noexcept {
+  constexpr int outputs = 64;
+  const LookupTables& lookup = *call.lookup;
+  for (std::int64_t p = 0; p < call.panel_count; ++p) {
+    for (std::int64_t r = 0; r < call.row_count; ++r) {
+      const DirectRow& row = call.rows[r];
+      std::int32_t sum[outputs] = {};
+      const std::uint8_t* w = call.panels + p * call.steps * 3 * outputs;
+      for (std::int64_t k = 0; k < call.steps; ++k) {
+        const std::uint8_t* const unit = row.data + call.offsets[k];
+        const unsigned codes = unit[0] | static_cast<unsigned>(unit[1]) << 8;
+        for (int l = 0; l < 3; ++l, w += outputs) {
+          const std::uint8_t* const table = lookup.tables + (codes >> (6 * l) & 63) * 64;
+          for (int o = 0; o < outputs; ++o) sum[o] += table[w[o]];
+        }
+      }
+      for (int o = 0; o < outputs; ++o)
+        call.sums[r * call.stride + p * outputs + o] = row.start[p * outputs + o] + (sum[o] << lookup.shift);
     }
   }
 }

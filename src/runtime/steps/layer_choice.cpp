@@ -9,24 +9,28 @@
 namespace nnq {
 namespace {
 
-/// The entries of one kernel step, products of 8 codes 0 .. 3 with weights, must span at most 255.
-bool fits_lookup(const LayerWeights& weights) {
+/// The entries of one kernel step, products of 8 codes 0 .. 3 (triples: of 9) with weights, must span at most 255.
+bool fits_lookup(const LayerWeights& weights, LookupForm form) {
   std::int32_t low = 0, high = 0;
   for (const std::int8_t v : weights.levels)
     low = std::min<std::int32_t>(low, v), high = std::max<std::int32_t>(high, v);
-  return 8 * 3 * (high - low) <= 255;
+  return (form == LookupForm::triples ? 9 : 8) * 3 * (high - low) <= 255;
 }
 
 /// Why the lookup kernel cannot run; empty when it can.
-std::string lookup_refuses(const DirectKernels& kernels, const Step& step, const LayerWeights& weights,
-                           std::int32_t largest) {
+std::string lookup_refuses(const DirectKernels& kernels, const LookupKernel& lookup, const Step& step,
+                           const LayerWeights& weights, std::int32_t largest) {
+  const bool triples = lookup.form == LookupForm::triples;
+  if (triples && weights.levels.size() <= 2) return "weights have one bit";
   // Two passes for codes of more than 2 bits: never more than Arm's dot product.
-  const bool two_passes = weights.levels.size() <= 2 && (kernels.narrow != nullptr || kernels.isa == Isa::avx512);
+  const bool two_passes =
+      weights.levels.size() <= 2 && (kernels.narrow != nullptr || kernels.isa == Isa::avx512) && !triples;
   const std::int32_t most = two_passes ? 15 : 3;
   if (largest > most) return std::string("activations have more than ") + (most > 3 ? "4" : "2") + " bits";
-  if (weights.levels.size() > 4) return "weights have more than 4 levels";
+  if (weights.levels.size() > (lookup.most_lookups == 1 ? 2 : 4))
+    return std::string("weights have more than ") + (lookup.most_lookups == 1 ? "2" : "4") + " levels";
   if (step.groups > 1) return "grouped convolution";
-  if (!fits_lookup(weights)) return "weight levels too far apart for entries of a byte";
+  if (!fits_lookup(weights, lookup.form)) return "weight levels too far apart for entries of a byte";
   return {};
 }
 
@@ -126,40 +130,44 @@ void add_winograd(const PlanContext& plan, const Step& step, const LayerWeights&
   choices.insert(winograd.microseconds < choices[0].microseconds ? choices.begin() : choices.end(), winograd);
 }
 
+/// Looked up products next to the other choices, in front where they are the fastest.
+void add_lookup(const PlanContext& plan, const Step& step, const LayerWeights& weights, std::int32_t largest,
+                const LookupKernel& kernel, std::vector<LayerChoice>& choices, std::vector<std::string>& refused) {
+  if (const std::string why = lookup_refuses(direct_kernels(plan.isa), kernel, step, weights, largest); !why.empty()) {
+    refused.push_back(std::string(kernel.name) + ": " + why);
+    return;
+  }
+  const bool one_bit = weights.levels.size() <= 2, split = largest > 3, wide = kernel.panel == 64;
+  LayerChoice lookup;
+  lookup.form = split ? LayerInput::Form::split : LayerInput::Form::packed;
+  lookup.kernel = kernel.kernel;
+  lookup.name = std::string(!one_bit ? "w2a2_" : split ? "w1a4_" : "w1a2_") + kernel.name;
+  lookup.unit = 2;
+  lookup.panel = kernel.panel;
+  lookup.weight_bits = one_bit ? 1 : 2;
+  lookup.triples = kernel.form == LookupForm::triples;
+  lookup.lookups = lookup.triples ? 3 : one_bit ? 1 : 2;
+  lookup.ceiling = CeilingKind::lookup;
+  lookup.ceiling_share = lookup.triples ? 2.0 / 3 : one_bit && !split ? 1 : 0.5;
+  const Method method = lookup.triples ? Method::w2a2_triples
+                        : !one_bit     ? Method::w2a2_lookup
+                        : split        ? (wide ? Method::w1a4_lookup_64 : Method::w1a4_lookup)
+                                       : (wide ? Method::w1a2_lookup_64 : Method::w1a2_lookup);
+  lookup.microseconds = estimate(plan, step, method, kernel.panel,
+                                 static_cast<std::int64_t>(plan.slot(step.inputs[0]).bytes) * (split ? 2 : 1));
+  choices.insert(lookup.microseconds < choices[0].microseconds ? choices.begin() : choices.end(), lookup);
+}
+
 }  // namespace
 
 std::vector<LayerChoice> choose_bytes(const PlanContext& plan, const Step& step, const LayerWeights& weights,
                                       std::vector<std::string>& refused) {
-  const DirectKernels& kernels = direct_kernels(plan.isa);
   const CodeType& code = plan.code(step.inputs[0]);
   const std::int32_t border = step.pad_value - code.min, largest = code.max - code.min;
-  const int bits = weights.levels.size() <= 2 ? 1 : 2;
   std::vector<LayerChoice> choices = choose_products(plan, step, weights, std::max(largest, border), refused);
   add_winograd(plan, step, weights, std::max(largest, std::clamp(border, 0, 255)), choices, refused);
-  if (kernels.lookup != nullptr) {
-    if (const std::string why = lookup_refuses(kernels, step, weights, largest); !why.empty()) {
-      refused.push_back(std::string(kernels.lookup_name) + ": " + why);
-    } else {
-      LayerChoice& lookup = choices.emplace_back();
-      const bool split = largest > 3;
-      lookup.form = split ? LayerInput::Form::split : LayerInput::Form::packed;
-      lookup.kernel = kernels.lookup;
-      lookup.name = std::string(bits == 2 ? "w2a2_" : split ? "w1a4_" : "w1a2_") + kernels.lookup_name;
-      lookup.unit = 2;
-      lookup.panel = lookup_panel;
-      lookup.weight_bits = bits;
-      lookup.lookups = bits == 1 ? 1 : 2;
-      lookup.ceiling = CeilingKind::lookup;
-      lookup.ceiling_share = bits == 2 || split ? 0.5 : 1;
-      lookup.microseconds =
-          estimate(plan, step,
-                   bits == 2 ? Method::w2a2_lookup
-                   : split   ? Method::w1a4_lookup
-                             : Method::w1a2_lookup,
-                   lookup_panel, static_cast<std::int64_t>(plan.slot(step.inputs[0]).bytes) * (split ? 2 : 1));
-      if (lookup.microseconds < choices[0].microseconds) std::swap(choices.front(), choices.back());
-    }
-  }
+  for (const LookupKernel& kernel : lookup_kernels(plan.isa))
+    add_lookup(plan, step, weights, largest, kernel, choices, refused);
   for (LayerChoice& choice : choices) {
     if (choice.lookups == 0) choice.packed_bits = packed_bits(plan, step, weights);
     const std::int32_t top = choice.form == LayerInput::Form::packed  ? 3
@@ -187,17 +195,18 @@ std::vector<LayerChoice> choose_bits(const PlanContext& plan, const Step& step) 
   choices[0].ceiling = CeilingKind::binary;
   choices[0].microseconds =
       estimate(plan, step, choices[0].ternary ? Method::ternary : Method::binary, direct_panel, 0);
-  if (kernels.lookup_binary && !choices[0].ternary) {
+  for (const LookupKernel& kernel : lookup_kernels(plan.isa)) {
+    if (!kernels.lookup_binary || choices[0].ternary || kernel.most_lookups < 2) continue;
     LayerChoice& lookup = choices.emplace_back();
-    lookup.kernel = kernels.lookup;
-    lookup.name = std::string("binary_") + kernels.lookup_name;
+    lookup.kernel = kernel.kernel;
+    lookup.name = std::string("binary_") + kernel.name;
     lookup.unit = 2;
-    lookup.panel = lookup_panel;
+    lookup.panel = kernel.panel;
     lookup.weight_bits = 1;
     lookup.lookups = 2;
     lookup.ceiling = CeilingKind::lookup;
-    lookup.microseconds = estimate(plan, step, Method::binary_lookup, lookup_panel, 0);
-    if (lookup.microseconds < choices[0].microseconds) std::swap(choices[0], choices[1]);
+    lookup.microseconds = estimate(plan, step, Method::binary_lookup, kernel.panel, 0);
+    if (lookup.microseconds < choices[0].microseconds) std::swap(choices.front(), choices.back());
   }
   for (LayerChoice& choice : choices) {
     choice.form = LayerInput::Form::words;

@@ -17,7 +17,8 @@ struct LayerChoice {
   std::int64_t unit = 4, panel = direct_panel;
   std::uint8_t border = 0;  // the byte (packed: code) under the window outside the image
   std::int32_t difference = 0;
-  int lookups = 0, weight_bits = 0;  // lookup
+  int lookups = 0, weight_bits = 0;  // lookup: a byte (triples: a unit)
+  bool triples = false;              // lookup, by LookupForm::triples
   DirectKernel narrow = nullptr;     // taken instead where the weights allow it
   const char* narrow_name = nullptr;
   CeilingKind ceiling = CeilingKind::int8;

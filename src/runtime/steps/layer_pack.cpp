@@ -61,6 +61,7 @@ class Packer {
   /// Bytes of weights that belong to bytes of the input.
   std::int64_t weight_bytes(std::int64_t input_bytes) const {
     if (choice_.form == LayerInput::Form::wide) return input_bytes / 2;
+    if (choice_.triples) return input_bytes / 2 * 3;
     return choice_.lookups == 0 ? input_bytes : input_bytes * choice_.lookups;
   }
 
@@ -110,7 +111,8 @@ class Packer {
         choice_.winograd_run == 0 ? interleave_taps<2>(rows.data(), row_stride, panel)
                                   : interleave_taps<4>(rows.data(), row_stride, panel);
       else if (choice_.lookups != 0)
-        interleave<1, lookup_panel>(rows.data(), row_stride, row_, panel);
+        choice_.panel == 64 ? interleave<1, 64>(rows.data(), row_stride, row_, panel)
+                            : interleave<1, 32>(rows.data(), row_stride, row_, panel);
       else if (choice_.form == LayerInput::Form::wide)
         interleave<2, direct_panel>(rows.data(), row_stride, row_, panel);
       else
@@ -154,7 +156,9 @@ class Packer {
     if (choice_.ternary)
       bits_of(values, to, [](int w) { return w > 0; });
     else if (choice_.lookups != 0)
-      words ? nibbles_of_signs(values, to) : nibbles_of_levels(values, to);
+      words             ? nibbles_of_signs(values, to)
+      : choice_.triples ? triples_of_levels(values, to)
+                        : nibbles_of_levels(values, to);
     else if (words)
       sign_bits(values, weights_.tap, to);
     else if (weights_.tap > 0)
@@ -171,20 +175,32 @@ class Packer {
     }
   }
 
+  /// The numbers of `count` weights' levels, the first in the lowest bits.
+  std::uint8_t levels_of(const std::int8_t* values, std::int64_t count) const {
+    unsigned entry = 0;
+    for (std::int64_t j = 0; j < count; ++j) entry |= weights_.level(values[j]) << (j * choice_.weight_bits);
+    return static_cast<std::uint8_t>(entry);
+  }
+
   void nibbles_of_levels(const std::int8_t* values, std::uint8_t* to) const {
-    const int bits = choice_.weight_bits;
-    const std::int64_t each = 4 / bits;
-    for (std::int64_t i = 0; i < weights_.tap; i += each, ++to) {
-      unsigned nibble = 0;
-      for (std::int64_t j = 0; j < std::min(each, weights_.tap - i); ++j)
-        nibble |= weights_.level(values[i + j]) << (j * bits);
-      *to = static_cast<std::uint8_t>(nibble);
+    const std::int64_t each = 4 / choice_.weight_bits;
+    for (std::int64_t i = 0; i < weights_.tap; i += each, ++to)
+      *to = levels_of(values + i, std::min(each, weights_.tap - i));
+  }
+
+  /// Eight weights are three entries: of 3, 3 and 2.
+  void triples_of_levels(const std::int8_t* values, std::uint8_t* to) const {
+    for (std::int64_t i = 0; i < weights_.tap; i += 8, to += 3) {
+      const std::int64_t left = weights_.tap - i;
+      to[0] = levels_of(values + i, std::min<std::int64_t>(left, 3));
+      to[1] = levels_of(values + i + 3, std::clamp<std::int64_t>(left - 3, 0, 3));
+      to[2] = levels_of(values + i + 6, std::clamp<std::int64_t>(left - 6, 0, 2));
     }
   }
 
   void fill_lookup(std::int64_t inputs) {
-    const int lookups = choice_.lookups;
-    packed_.tables.assign(static_cast<std::size_t>(256 * lookups * 16));
+    const int lookups = choice_.lookups, unit = choice_.triples ? lookups : 2 * lookups;
+    packed_.tables.assign(static_cast<std::size_t>(choice_.triples ? 64 * 64 : 256 * lookups * 16));
     std::int32_t largest = 4, shift = 0;
     if (choice_.form == LayerInput::Form::words) {
       // Entries count matches: sum = 2 * matches - K, where unused bits match.
@@ -205,29 +221,31 @@ class Packer {
     LookupTables& lookup = packed_.lookup;
     lookup.lookups = lookups;
     lookup.shift = shift;
-    lookup.byte_units = 255 / (largest * 2 * lookups);
-    lookup.word_units = 65535 / (largest * 2 * lookups) / lookup.byte_units * lookup.byte_units;
+    lookup.byte_units = 255 / (largest * unit);
+    lookup.word_units = 65535 / (largest * unit) / lookup.byte_units * lookup.byte_units;
   }
 
   /// Sums of products of 2-bit codes with weight levels, minus the lowest of them, which is returned.
   std::int32_t fill_tables(std::int32_t& largest) {
-    const int lookups = choice_.lookups, bits = choice_.weight_bits, per_lookup = 4 / bits;
-    const auto entry = [&](int byte, int l, int w) {
+    const int bits = choice_.weight_bits, together = choice_.triples ? 3 : 4 / bits, weights = 1 << (bits * together),
+              codes = 1 << (2 * together);
+    const auto entry = [&](int c, int w) {
       std::int32_t sum = 0;
-      for (int i = 0; i < per_lookup; ++i)
-        sum += (byte >> (2 * (l * per_lookup + i)) & 3) * weights_.value(w >> (i * bits) & ((1 << bits) - 1));
+      for (int i = 0; i < together; ++i)
+        sum += (c >> (2 * i) & 3) * weights_.value(w >> (i * bits) & ((1 << bits) - 1));
       return sum;
     };
     std::int32_t low = 0, high = 0;
-    for (int pass = 0; pass < 2; ++pass) {
-      for (int byte = 0; byte < 256; ++byte) {
-        for (int l = 0; l < lookups; ++l) {
-          for (int w = 0; w < 16; ++w) {
-            const std::int32_t sum = entry(byte, l, w);
-            low = std::min(low, sum), high = std::max(high, sum);
-            if (pass == 1) packed_.tables.data()[(byte * lookups + l) * 16 + w] = static_cast<std::uint8_t>(sum - low);
-          }
-        }
+    for (int c = 0; c < codes; ++c) {
+      for (int w = 0; w < weights; ++w) low = std::min(low, entry(c, w)), high = std::max(high, entry(c, w));
+    }
+    // A byte's value is the number of its tables; those of its second half come behind those of its first.
+    const auto rows = static_cast<int>(packed_.tables.size() / static_cast<std::size_t>(weights)),
+               each = choice_.triples ? 1 : choice_.lookups;
+    for (int row = 0; row < rows; ++row) {
+      for (int w = 0; w < weights; ++w) {
+        const int c = row / each >> (2 * together * (row % each)) & (codes - 1);
+        packed_.tables.data()[row * weights + w] = static_cast<std::uint8_t>(entry(c, w) - low);
       }
     }
     largest = std::max(high - low, 1);
@@ -263,14 +281,14 @@ class Packer {
 
 std::shared_ptr<const PackedLayer> shared_layer(const PlanContext& plan, const Step& step, const LayerWeights& weights,
                                                 const LayerChoice& choice, const LayerRuns& runs) {
-  const std::string form =
-      text(choice.winograd_run != 0 ? "narrow winograd "
-           : choice.winograd        ? "winograd "
-           : choice.ternary         ? "ternary "
-                                    : "direct ",
-           static_cast<int>(choice.form), choice.narrow != nullptr ? " narrow " : " ", choice.lookups, " ",
-           choice.weight_bits, " ", choice.packed_bits, " ", choice.panel, " ", static_cast<int>(choice.border), " ",
-           runs.runs, " ", runs.run_bytes, " ", runs.run_taps, " ", runs.tap_bytes);
+  const std::string form = text(choice.winograd_run != 0 ? "narrow winograd "
+                                : choice.winograd        ? "winograd "
+                                : choice.ternary         ? "ternary "
+                                                         : "direct ",
+                                static_cast<int>(choice.form), choice.narrow != nullptr ? " narrow " : " ",
+                                choice.lookups, choice.triples ? " triples " : " ", choice.weight_bits, " ",
+                                choice.packed_bits, " ", choice.panel, " ", static_cast<int>(choice.border), " ",
+                                runs.runs, " ", runs.run_bytes, " ", runs.run_taps, " ", runs.tap_bytes);
   return plan.shared<PackedLayer>(step, form, [&] {
     auto packed = std::make_shared<PackedLayer>();
     Packer(step, weights, choice, runs, plan.code(step.inputs[0]), *packed).run();

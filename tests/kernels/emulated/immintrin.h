@@ -29,6 +29,14 @@ inline simde__m512i nnq_emulated_maskz_cvtepu8_epi32(__mmask16 lanes, simde__m12
   return simde_mm512_loadu_si512(value);
 }
 
+inline simde__m512i nnq_emulated_cvtepu16_epi32(simde__m256i words) {
+  std::uint16_t from[16];
+  std::int32_t value[16];
+  std::memcpy(from, &words, 32);
+  for (int i = 0; i < 16; ++i) value[i] = from[i];
+  return simde_mm512_loadu_si512(value);
+}
+
 inline void nnq_emulated_mask_cvtepi32_storeu_epi8(void* to, __mmask16 lanes, simde__m512i values) {
   std::int32_t from[16];
   std::memcpy(from, &values, 64);
@@ -55,6 +63,7 @@ inline simde__m256i nnq_emulated_maskz_cvtepi64_epi32(unsigned char lanes, simde
 }
 
 #define _mm512_maskz_cvtepi64_epi32 nnq_emulated_maskz_cvtepi64_epi32
+#define _mm512_cvtepu16_epi32 nnq_emulated_cvtepu16_epi32
 #define _mm512_maskz_loadu_epi32 nnq_emulated_maskz_loadu_epi32
 #define _mm512_maskz_cvtepu8_epi32 nnq_emulated_maskz_cvtepu8_epi32
 #define _mm512_mask_cvtepi32_storeu_epi8 nnq_emulated_mask_cvtepi32_storeu_epi8
