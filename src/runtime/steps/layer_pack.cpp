@@ -240,7 +240,7 @@ class Packer {
       for (int w = 0; w < weights; ++w) low = std::min(low, entry(c, w)), high = std::max(high, entry(c, w));
     }
     // A byte's value is the number of its tables; those of its second half come behind those of its first.
-    const auto rows = static_cast<int>(packed_.tables.size() / static_cast<std::size_t>(weights)),
+    const int rows = static_cast<int>(packed_.tables.size()) / weights,
                each = choice_.triples ? 1 : choice_.lookups;
     for (int row = 0; row < rows; ++row) {
       for (int w = 0; w < weights; ++w) {
