@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "kernels/cpu.h"
@@ -11,6 +12,14 @@
 namespace nnq {
 
 inline constexpr std::int64_t epilogue_block = 16;  // channels
+
+/// Levels passed by a sum: min(max(sum * a + b, 0), most), cut off.
+struct ThresholdLine {
+  float a, b, most;
+};
+/// The line of `limits`, ascending: sums greater than limit k pass k + 1 levels. Whether there is one that gives every
+/// sum its number, computed in floats, one rounding an operation.
+bool threshold_line(std::span<const std::int32_t> limits, ThresholdLine& line);
 
 /// Thresholds as the kernels want them. A sum is turned (negated where the direction falls), then passes a level when
 /// it is greater than `limits`: threshold - 1.
@@ -29,6 +38,11 @@ struct Thresholds {
   std::vector<std::int32_t> turn;     // [blocks * 16]: 0 or -1
   std::vector<std::uint8_t> start;    // [blocks * 16]: stored code of no level passed
   std::vector<std::uint32_t> always;  // [blocks]: a bit for each channel whose start is not 0
+  std::vector<std::uint8_t> lines;    // [blocks]: whether its channels have lines, for sums that are not turned
+  std::vector<float> line_a, line_b, line_most;  // [blocks * 16], where some block has lines
+
+ private:
+  void make_lines();
 };
 
 struct ThresholdCall {

@@ -27,7 +27,7 @@ inline __m256i narrowed(__m256i low, __m256i high) {
   return _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xd8);
 }
 
-/// Minus the number of levels passed, 16 bits a channel.
+/// The number of levels passed, 16 bits a channel.
 template <bool Narrow>
 inline __m256i passed(const Thresholds& t, Sums s, std::int64_t c) {
   if constexpr (Narrow) {
@@ -35,17 +35,28 @@ inline __m256i passed(const Thresholds& t, Sums s, std::int64_t c) {
     const std::int16_t* limit = t.limits16.data() + c * t.levels;
     __m256i count = _mm256_setzero_si256();
     for (std::int32_t l = 0; l < t.levels; ++l, limit += epilogue_block)
-      count = _mm256_add_epi16(count, _mm256_cmpgt_epi16(v, load(limit)));
+      count = _mm256_sub_epi16(count, _mm256_cmpgt_epi16(v, load(limit)));
     return count;
   } else {
     const std::int32_t* limit = t.limits.data() + c * t.levels;
     __m256i low = _mm256_setzero_si256(), high = low;
     for (std::int32_t l = 0; l < t.levels; ++l, limit += epilogue_block) {
-      low = _mm256_add_epi32(low, _mm256_cmpgt_epi32(s.low, load(limit)));
-      high = _mm256_add_epi32(high, _mm256_cmpgt_epi32(s.high, load(limit + 8)));
+      low = _mm256_sub_epi32(low, _mm256_cmpgt_epi32(s.low, load(limit)));
+      high = _mm256_sub_epi32(high, _mm256_cmpgt_epi32(s.high, load(limit + 8)));
     }
     return narrowed(low, high);
   }
+}
+
+/// The same on the block's lines.
+inline __m256i on_lines(const Thresholds& t, const std::int32_t* sums, std::int64_t c) {
+  const auto eight = [&](std::int64_t i) {
+    const __m256 product = _mm256_mul_ps(_mm256_cvtepi32_ps(load(sums + i)), _mm256_loadu_ps(t.line_a.data() + c + i)),
+                 v = _mm256_add_ps(product, _mm256_loadu_ps(t.line_b.data() + c + i));
+    return _mm256_cvttps_epi32(
+        _mm256_min_ps(_mm256_max_ps(v, _mm256_setzero_ps()), _mm256_loadu_ps(t.line_most.data() + c + i)));
+  };
+  return narrowed(eight(0), eight(8));
 }
 
 /// Calls f(block's sums, position, first channel, channels) for every block; sums of a last, partial block are copied.
@@ -67,15 +78,16 @@ template <bool Narrow>
 void codes(const ThresholdCall& call) {
   const Thresholds& t = *call.thresholds;
   blocks(call, [&](const std::int32_t* sums, std::int64_t i, std::int64_t c, std::int64_t n) {
-    __m256i count = passed<Narrow>(t, turned(t, sums, c), c);
+    __m256i count = t.lines[static_cast<std::size_t>(c / epilogue_block)] != 0
+                        ? on_lines(t, sums, c)
+                        : passed<Narrow>(t, turned(t, sums, c), c);
     if (t.step == 2) count = _mm256_add_epi16(count, count);
-    count = _mm256_and_si256(count, _mm256_set1_epi16(255));
     const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(count), _mm256_extracti128_si256(count, 1)),
                   start = _mm_loadu_si128(reinterpret_cast<const __m128i*>(t.start.data() + c));
     alignas(16) std::uint8_t result[16];
     std::uint8_t* out = static_cast<std::uint8_t*>(call.out) + i * t.channels + c;
     const bool full = n == epilogue_block;
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(full ? out : result), _mm_sub_epi8(start, bytes));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(full ? out : result), _mm_add_epi8(start, bytes));
     for (std::int64_t k = 0; !full && k < n; ++k) out[k] = result[k];
   });
 }

@@ -1,6 +1,8 @@
 // AVX-512: blocks of 16 channels, comparisons give masks.
 #include <immintrin.h>
 
+#include <algorithm>
+
 #include "kernels/epilogue/epilogue.h"
 
 namespace nnq::avx512 {
@@ -22,7 +24,8 @@ inline __mmask16 lanes_of(std::int64_t channels) {
 void threshold_codes(const ThresholdCall& call) noexcept {
   const Thresholds& t = *call.thresholds;
   // 16 channels of 16 bits in a ymm cost two cheap operations a level; 16 of 32 bits in a zmm a mask and a masked add.
-  if (t.narrow) {
+  // Lines cost less than either.
+  if (t.narrow || std::ranges::find(t.lines, 1) != t.lines.end()) {
     avx2::threshold_codes(call);
     return;
   }

@@ -48,6 +48,18 @@ inline uint8x16_t passed(const Thresholds& t, const Sums& s, std::int64_t c) {
   return vmovn_high_u16(vmovn_u16(low), high);
 }
 
+/// The same on the block's lines.
+inline uint8x16_t on_lines(const Thresholds& t, const std::int32_t* sums, std::int64_t c) {
+  uint32x4_t count[4];
+  for (int i = 0; i < 4; ++i) {
+    const float32x4_t product =
+                          vmulq_f32(vcvtq_f32_s32(vld1q_s32(sums + i * 4)), vld1q_f32(t.line_a.data() + c + i * 4)),
+                      v = vaddq_f32(product, vld1q_f32(t.line_b.data() + c + i * 4));
+    count[i] = vcvtq_u32_f32(vminq_f32(v, vld1q_f32(t.line_most.data() + c + i * 4)));  // negative ones become 0
+  }
+  return vmovn_high_u16(vmovn_u16(narrowed(count[0], count[1])), narrowed(count[2], count[3]));
+}
+
 /// Calls f(block's sums, position, first channel, channels) for every block; sums of a last, partial block are copied.
 template <class F>
 inline void blocks(const ThresholdCall& call, F&& f) {
@@ -66,7 +78,9 @@ template <bool Narrow>
 void codes(const ThresholdCall& call) {
   const Thresholds& t = *call.thresholds;
   blocks(call, [&](const std::int32_t* sums, std::int64_t i, std::int64_t c, std::int64_t n) {
-    uint8x16_t count = passed<Narrow>(t, turned(t, sums, c), c);
+    uint8x16_t count = t.lines[static_cast<std::size_t>(c / epilogue_block)] != 0
+                           ? on_lines(t, sums, c)
+                           : passed<Narrow>(t, turned(t, sums, c), c);
     if (t.step == 2) count = vaddq_u8(count, count);
     const uint8x16_t code = vaddq_u8(count, vld1q_u8(t.start.data() + c));
     std::uint8_t* out = static_cast<std::uint8_t*>(call.out) + i * t.channels + c;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -23,6 +24,7 @@ struct Case {
   std::int32_t levels;
   std::int32_t range;  // sums and thresholds lie in -range .. range
   bool falls, ends;    // some channels fall; some thresholds are never or always passed
+  bool uniform;        // thresholds of a channel lie on a line
 };
 
 /// Thresholds in order of passing, and sums that meet them exactly.
@@ -36,7 +38,10 @@ struct ThresholdSetup {
       const bool falls = c.falls && random.below(2) == 0;
       direction.push_back(falls ? std::int8_t{-1} : std::int8_t{1});
       std::vector<std::int32_t> t;
-      for (std::int32_t l = 0; l < c.levels; ++l) t.push_back(any());
+      const double first = any() / 2,
+                   distance = random.uniform(0.9F, 2.0F) * static_cast<float>(c.range / c.levels + 1);
+      for (std::int32_t l = 0; l < c.levels; ++l)
+        t.push_back(c.uniform ? static_cast<std::int32_t>(std::ceil(first + l * distance)) : any());
       std::sort(t.begin(), t.end());
       if (falls) std::reverse(t.begin(), t.end());
       if (c.ends && ch % 3 == 0) t.back() = falls ? lowest : highest;   // never
@@ -80,31 +85,78 @@ std::vector<Case> cases() {
   for (const std::int64_t channels : {1, 7, 15, 16, 17, 31, 32, 33, 48, 64, 100})
     for (const std::int32_t levels : {1, 2, 3, 15, 255})
       for (const std::int32_t range : {40, 32000, 2000000})
-        for (const int form : {0, 1, 2, 3}) list.push_back({channels, levels, range, form % 2 != 0, form / 2 != 0});
+        for (const int form : {0, 1, 2, 3, 4, 5, 6, 7})
+          list.push_back({channels, levels, range, form % 2 != 0, form / 2 % 2 != 0, form / 4 != 0});
   return list;
 }
 
 std::string text(const char* name, const Case& c) {
   return std::string(name) + " channels " + std::to_string(c.channels) + " levels " + std::to_string(c.levels) +
-         " range " + std::to_string(c.range) + (c.falls ? " falls" : "") + (c.ends ? " ends" : "");
+         " range " + std::to_string(c.range) + (c.falls ? " falls" : "") + (c.ends ? " ends" : "") +
+         (c.uniform ? " uniform" : "");
 }
 
 TEST(Epilogue, ThresholdsToCodes) {
   for (const EpilogueKernels& kernels : rows_of(epilogue_table)) {
     Random random(1);
+    std::int64_t blocks = 0, lines = 0;  // of uniform thresholds that a float can tell apart
     for (const Case& c : cases()) {
       const std::int64_t count = 1 + static_cast<std::int64_t>(random.below(5));
       ThresholdSetup s(c, count, random);
       const std::int32_t step = c.levels <= 100 ? 1 + static_cast<std::int32_t>(random.below(2)) : 1;
       Thresholds t;
       t.make(c.channels, c.levels, s.thresholds.data(), s.direction.data(), /*first=*/-1, step, /*base=*/-1);
+      for (const std::uint8_t line : t.lines) {
+        if (c.uniform && c.levels == 15 && c.range < 100000) ++blocks, lines += line;
+      }
       Guarded<std::uint8_t> out(sz(count * c.channels));
       kernels.codes({&t, s.sums.data(), s.stride, count, out.data()});
       for (std::int64_t i = 0; i < out.size(); ++i)
         ASSERT_EQ(out[i], step * s.passed(i / c.channels, i % c.channels, c.levels))
             << text(kernels.name, c) << " at " << i;
     }
+    EXPECT_GT(lines, blocks * 9 / 10) << kernels.name;
   }
+}
+
+TEST(Epilogue, ALineGivesEverySumItsLevels) {
+  Random random(7);
+  int found = 0;
+  for (int round = 0; round < 300; ++round) {
+    const double distance = std::exp(random.uniform(0.0F, 8.0F)), first = random.uniform(-30.0F, 5.0F) * distance;
+    std::vector<std::int32_t> limits;
+    const auto levels = 1 + random.below(31);
+    for (std::uint64_t l = 0; l < levels; ++l)
+      limits.push_back(static_cast<std::int32_t>(std::ceil(first + static_cast<double>(l) * distance)));
+    ThresholdLine line{};
+    if (!threshold_line(limits, line)) continue;
+    ++found;
+    EXPECT_EQ(line.most, static_cast<float>(levels));
+    for (std::int32_t sum = limits.front() - 3; sum <= limits.back() + 3; ++sum) {
+      volatile float v = static_cast<float>(sum) * line.a;
+      v = v + line.b;
+      const auto passed = std::upper_bound(limits.begin(), limits.end(), sum - 1) - limits.begin();
+      ASSERT_EQ(static_cast<std::int64_t>(std::min(std::max(static_cast<float>(v), 0.0F), line.most)), passed)
+          << sum << " of round " << round;
+    }
+  }
+  EXPECT_GT(found, 290) << "a uniform quantizer has a line";
+}
+
+TEST(Epilogue, NoLineIsClaimedWhereThereIsNone) {
+  ThresholdLine line{};
+  const auto has_line = [&](std::vector<std::int32_t> limits) { return threshold_line(limits, line); };
+  EXPECT_TRUE(has_line({}));
+  EXPECT_EQ(line.most, 0);
+  EXPECT_TRUE(has_line({-7}));
+  EXPECT_TRUE(has_line({0, 10, 20, 30}));
+  EXPECT_TRUE(has_line({0, 10, 21, 31})) << "whole numbers";
+  EXPECT_FALSE(has_line({0, 10, 21, 30}));
+  EXPECT_FALSE(has_line({0, 10, 10, 20})) << "one sum passes two levels";
+  EXPECT_FALSE(has_line({0, 20, 10, 30}));
+  EXPECT_FALSE(has_line({1 << 26, (1 << 26) + 1, (1 << 26) + 2})) << "a float has 24 bits";
+  EXPECT_FALSE(has_line(std::vector<std::int32_t>(100, 0)));
+  EXPECT_FALSE(has_line({-1, 0, 1, 8})) << "levels of a logarithm";
 }
 
 TEST(Epilogue, ThresholdsToBits) {
