@@ -1,4 +1,4 @@
-// The reference rows, and what all rows share.
+// The reference rows.
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -6,70 +6,6 @@
 #include "kernels/epilogue/real_loops.h"
 
 namespace nnq {
-
-void Thresholds::make(std::int64_t channel_count, std::int32_t level_count, const std::int32_t* thresholds,
-                      const std::int8_t* direction, std::int32_t first, std::int32_t code_step, std::int32_t base) {
-  constexpr std::int32_t lowest = std::numeric_limits<std::int32_t>::min(),
-                         never = std::numeric_limits<std::int32_t>::max();
-  channels = channel_count, levels = level_count, step = code_step;
-  const std::int64_t blocks = (channels + epilogue_block - 1) / epilogue_block;
-  limits.assign(static_cast<std::size_t>(blocks * levels * epilogue_block), never);
-  turn.assign(static_cast<std::size_t>(blocks * epilogue_block), 0);
-  start.assign(turn.size(), static_cast<std::uint8_t>(first - base));
-  narrow = true;
-  for (std::int64_t c = 0; c < channels; ++c) {
-    const bool falls = direction[c] < 0;
-    turn[static_cast<std::size_t>(c)] = falls ? -1 : 0;
-    turns = turns || falls;
-    for (std::int32_t l = 0; l < levels; ++l) {
-      const std::int32_t t = thresholds[c * levels + l];
-      std::int32_t& limit =
-          limits[static_cast<std::size_t>((c / epilogue_block * levels + l) * epilogue_block + c % epilogue_block)];
-      if (t == (falls ? lowest : never)) continue;
-      if (t == (falls ? never : lowest)) {  // always passed, and so are the levels before it
-        start[static_cast<std::size_t>(c)] = static_cast<std::uint8_t>(start[static_cast<std::size_t>(c)] + step);
-        continue;
-      }
-      limit = (falls ? -t : t) - 1;
-      narrow = narrow && limit >= -32768 && limit <= 32766;
-    }
-  }
-  always.assign(static_cast<std::size_t>(blocks), 0);
-  for (std::size_t c = 0; c < start.size(); ++c)
-    always[c / epilogue_block] |= start[c] != 0 ? 1U << c % epilogue_block : 0U;
-  lines.assign(always.size(), 0);
-  // A line costs as much as 6 comparisons of 16 bits, 3 of 32 or 4 operations that turn sums, which it need not do.
-  if (levels > (narrow ? (turns ? 2 : 6) : 1)) make_lines();
-  if (!narrow) return;
-  limits16.resize(limits.size());
-  for (std::size_t i = 0; i < limits.size(); ++i)
-    limits16[i] = static_cast<std::int16_t>(std::min<std::int32_t>(limits[i], 32767));
-}
-
-void Thresholds::make_lines() {
-  for (std::vector<float>* line : {&line_a, &line_b, &line_most}) line->assign(turn.size(), 0);
-  std::vector<std::int32_t> passable, before;
-  ThresholdLine line{};
-  bool found = false;
-  for (std::size_t block = 0; block < lines.size(); ++block) {
-    bool all = true;
-    for (std::size_t c = block * 16; all && c < std::min(block * 16 + 16, static_cast<std::size_t>(channels)); ++c) {
-      passable.clear();
-      for (std::int32_t l = 0; l < levels; ++l) {
-        const std::int32_t limit =
-            limits[(block * static_cast<std::size_t>(levels) + static_cast<std::size_t>(l)) * 16 + c % 16];
-        if (limit != std::numeric_limits<std::int32_t>::max()) passable.push_back(limit);
-      }
-      // All channels of a sum of codes have the same thresholds.
-      if (c == 0 || passable != before) found = threshold_line(passable, line);
-      std::swap(passable, before);
-      all = found;
-      line_a[c] = turn[c] < 0 ? -line.a : line.a;
-      line_b[c] = line.b, line_most[c] = line.most;
-    }
-    lines[block] = all ? 1 : 0;
-  }
-}
 
 namespace portable {
 namespace {
