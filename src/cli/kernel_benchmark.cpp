@@ -157,7 +157,8 @@ double time_planes(const PlaneKernel& kernel, const Size& s, int weight_planes, 
 /// A lookup kernel on every precision it serves.
 template <class F>
 void time_lookups(const LookupKernel& kernel, const Size& s, F&& report) {
-  const std::vector<std::uint8_t> tables(256 * 2 * 16, 1);
+  Buffer<std::uint8_t> tables(256 * 2 * 16, 1);  // aligned, as layers have them
+  std::fill_n(tables.data(), 256 * 2 * 16, std::uint8_t{1});
   const auto time = [&](const char* bits, std::int64_t row_bytes, int lookups, const LookupTables& entries,
                         double share) {
     report(fmt::format("{} {}", bits, kernel.name).c_str(), kernel.isa, CeilingKind::lookup,

@@ -102,7 +102,7 @@ std::string slurp(const fs::path& file) {
 
 class Autotune : public ::testing::Test {
  protected:
-  Autotune() : folder_(make_folder()), cache_("XDG_CACHE_HOME", folder_.c_str()) {}
+  Autotune() : folder_(make_folder()), cache_("XDG_CACHE_HOME", folder_.c_str()), isa_("NNQ_ISA", "avx2") {}
   ~Autotune() override { fs::remove_all(folder_); }
 
   static std::string make_folder() {
@@ -127,7 +127,7 @@ class Autotune : public ::testing::Test {
   }
 
   std::string folder_;
-  Variable cache_;
+  Variable cache_, isa_;  // of two kernels to choose from
   std::shared_ptr<const Model> model_ = model_of(dense_program(256, 64, 2, 2, false));
 };
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 
@@ -69,7 +70,7 @@ Program convolution(const Precision& p, Random& random, Shape& input, bool& larg
   const std::int64_t count = out * (in / groups) * w.kernel_h * w.kernel_w;
   std::vector<std::uint8_t> planes(static_cast<std::size_t>((count + 7) / 8 * p.weight_bits));
   // One layer in sixteen has one weight everywhere: tables of levels then have a single row. Three nearly so:
-  // their sums are as far out as sums can be.
+  // with the largest codes, the sums of the largest weight are as far out as sums can be.
   const std::int64_t constant = below(4) == 0 ? below(2) : -1;
   const bool others = constant < 0 || below(4) != 0;
   for (std::uint8_t& byte : planes)
@@ -108,6 +109,11 @@ TEST_P(LayerGeometry, SumsAreTheInterpreters) {
   }
   for (const std::string& kernel : kernels) std::cout << p.name << " ran " << kernel << "\n";
   EXPECT_GE(kernels.size(), 2u) << "depthwise and another";
+  if (hardware_isa() != Isa::avx512) return;
+  const std::map<std::string, std::string> looked_up{
+      {"W1A2", "conv_w1a2_lookup_avx512"}, {"W1A4", "conv_w1a4_lookup_avx512"}, {"W2A2", "conv_w2a2_triples_avx512"}};
+  const auto kernel = looked_up.find(p.name);
+  EXPECT_TRUE(kernel == looked_up.end() || kernels.contains(kernel->second)) << p.name;
 }
 
 INSTANTIATE_TEST_SUITE_P(Runtime, LayerGeometry, ::testing::ValuesIn(precisions()),

@@ -85,14 +85,14 @@ struct DirectKernels {
   bool lookup_binary;  // binary layers are faster by lookup than by the binary kernel
 };
 
-/// A kernel that looks products up, where an instruction set has one that beats multiplying.
+/// A kernel that looks products up.
 struct LookupKernel {
   Isa isa;
   const char* name;
   DirectKernel kernel;
   LookupForm form;
   std::int64_t panel;  // outputs
-  int most_lookups;    // nibbles: a byte
+  int most_lookups;    // nibbles: lookups a byte; 1: weights of one bit only
 };
 
 inline constexpr std::int64_t direct_panel = 16;

@@ -31,7 +31,7 @@ constexpr DirectKernels table[] = {
 /// From the most to the least demanding instruction set.
 constexpr LookupKernel lookups[] = {
 #if defined(__x86_64__)
-    // 170 and 256 products a cycle on Zen 4, VNNI does 64. Layers that fill no panel of 64 are AVX2's.
+    // 170 and 256 products a cycle on Zen 4, VNNI does 64. Half a panel of 64 is AVX2's.
     {Isa::avx512, "triples_avx512", avx512::direct_triples, LookupForm::triples, 64, 0},
     {Isa::avx512, "lookup_avx512", avx512::direct_lookup, LookupForm::nibbles, 64, 1},
     {Isa::avx2, "lookup_avx2", avx2::direct_lookup, LookupForm::nibbles, 32, 2},

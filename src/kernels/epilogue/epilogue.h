@@ -17,8 +17,8 @@ inline constexpr std::int64_t epilogue_block = 16;  // channels
 struct ThresholdLine {
   float a, b, most;
 };
-/// The line of `limits`, ascending: sums greater than limit k pass k + 1 levels. Whether there is one that gives every
-/// sum its number, computed in floats, one rounding an operation.
+/// The line of `limits`, ascending and below INT32_MAX: sums greater than limit k pass k + 1 levels. True: proven to
+/// give every sum its number, computed in floats, one rounding an operation. False: none was found.
 bool threshold_line(std::span<const std::int32_t> limits, ThresholdLine& line);
 
 /// Thresholds as the kernels want them. A sum is turned (negated where the direction falls), then passes a level when
@@ -39,7 +39,7 @@ struct Thresholds {
   std::vector<std::uint8_t> start;    // [blocks * 16]: stored code of no level passed
   std::vector<std::uint32_t> always;  // [blocks]: a bit for each channel whose start is not 0
   std::vector<std::uint8_t> lines;    // [blocks]: whether its channels have lines, for sums that are not turned
-  std::vector<float> line_a, line_b, line_most;  // [blocks * 16], where some block has lines
+  std::vector<float> line_a, line_b, line_most;  // [blocks * 16], where lines were sought
 
  private:
   void make_lines();

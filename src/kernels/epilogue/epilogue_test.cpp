@@ -83,7 +83,7 @@ struct ThresholdSetup {
 std::vector<Case> cases() {
   std::vector<Case> list;
   for (const std::int64_t channels : {1, 7, 15, 16, 17, 31, 32, 33, 48, 64, 100})
-    for (const std::int32_t levels : {1, 2, 3, 15, 255})
+    for (const std::int32_t levels : {1, 2, 3, 15, 31, 255})
       for (const std::int32_t range : {40, 32000, 2000000})
         for (const int form : {0, 1, 2, 3, 4, 5, 6, 7})
           list.push_back({channels, levels, range, form % 2 != 0, form / 2 % 2 != 0, form / 4 != 0});
@@ -155,7 +155,11 @@ TEST(Epilogue, NoLineIsClaimedWhereThereIsNone) {
   EXPECT_FALSE(has_line({0, 10, 10, 20})) << "one sum passes two levels";
   EXPECT_FALSE(has_line({0, 20, 10, 30}));
   EXPECT_FALSE(has_line({1 << 26, (1 << 26) + 1, (1 << 26) + 2})) << "a float has 24 bits";
-  EXPECT_FALSE(has_line(std::vector<std::int32_t>(100, 0)));
+  std::vector<std::int32_t> many;
+  for (std::int32_t l = 0; l < 31; ++l) many.push_back(10 * l);
+  EXPECT_TRUE(has_line(many));
+  many.push_back(310);
+  EXPECT_FALSE(has_line(many)) << "more than 31 are not sought";
   EXPECT_FALSE(has_line({-1, 0, 1, 8})) << "levels of a logarithm";
 }
 

@@ -1,12 +1,9 @@
 // The reference rows.
-#include <algorithm>
 #include <cstring>
-#include <limits>
 
 #include "kernels/epilogue/real_loops.h"
 
 namespace nnq {
-
 namespace portable {
 namespace {
 

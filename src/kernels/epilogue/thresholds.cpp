@@ -100,7 +100,7 @@ void Thresholds::make(std::int64_t channel_count, std::int32_t level_count, cons
   for (std::size_t c = 0; c < start.size(); ++c)
     always[c / epilogue_block] |= start[c] != 0 ? 1U << c % epilogue_block : 0U;
   lines.assign(always.size(), 0);
-  // A line costs as much as 6 comparisons of 16 bits, 3 of 32 or 4 operations that turn sums, which it need not do.
+  // Measured with AVX2: a line, which need not turn sums, costs as much as 6 comparisons of 16 bits, or 2 of 32.
   if (levels > (narrow ? (turns ? 2 : 6) : 1)) make_lines();
   if (!narrow) return;
   limits16.resize(limits.size());
@@ -110,16 +110,18 @@ void Thresholds::make(std::int64_t channel_count, std::int32_t level_count, cons
 
 void Thresholds::make_lines() {
   for (std::vector<float>* line : {&line_a, &line_b, &line_most}) line->assign(turn.size(), 0);
+  constexpr std::size_t lanes = epilogue_block;
   std::vector<std::int32_t> passable, before;
   ThresholdLine line{};
   bool found = false;
   for (std::size_t block = 0; block < lines.size(); ++block) {
     bool all = true;
-    for (std::size_t c = block * 16; all && c < std::min(block * 16 + 16, static_cast<std::size_t>(channels)); ++c) {
+    for (std::size_t c = block * lanes; all && c < std::min((block + 1) * lanes, static_cast<std::size_t>(channels));
+         ++c) {
       passable.clear();
       for (std::int32_t l = 0; l < levels; ++l) {
         const std::int32_t limit =
-            limits[(block * static_cast<std::size_t>(levels) + static_cast<std::size_t>(l)) * 16 + c % 16];
+            limits[(block * static_cast<std::size_t>(levels) + static_cast<std::size_t>(l)) * lanes + c % lanes];
         if (limit != std::numeric_limits<std::int32_t>::max()) passable.push_back(limit);
       }
       // All channels of a sum of codes have the same thresholds.

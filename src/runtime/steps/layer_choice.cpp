@@ -20,11 +20,9 @@ bool fits_lookup(const LayerWeights& weights, LookupForm form) {
 /// Why the lookup kernel cannot run; empty when it can.
 std::string lookup_refuses(const DirectKernels& kernels, const LookupKernel& lookup, const Step& step,
                            const LayerWeights& weights, std::int32_t largest) {
-  const bool triples = lookup.form == LookupForm::triples;
-  if (triples && weights.levels.size() <= 2) return "weights have one bit";
+  if (lookup.form == LookupForm::triples && weights.levels.size() <= 2) return "weights have one bit";
   // Two passes for codes of more than 2 bits: never more than Arm's dot product.
-  const bool two_passes =
-      weights.levels.size() <= 2 && (kernels.narrow != nullptr || kernels.isa == Isa::avx512) && !triples;
+  const bool two_passes = weights.levels.size() <= 2 && (kernels.narrow != nullptr || kernels.isa == Isa::avx512);
   const std::int32_t most = two_passes ? 15 : 3;
   if (largest > most) return std::string("activations have more than ") + (most > 3 ? "4" : "2") + " bits";
   if (weights.levels.size() > (lookup.most_lookups == 1 ? 2 : 4))
