@@ -13,8 +13,6 @@ namespace {
 
 /// Up to this many bits, passing over the values once a threshold is faster than a search a value.
 constexpr int kScanBits = 6;
-/// What keeps the system of least squares solvable when two planes of signs agree: pulls towards the last scales.
-constexpr double kAlternatingRidge = 1e-6;
 constexpr std::int64_t kBlock = 512;
 
 std::size_t at(int i) { return static_cast<std::size_t>(i); }
@@ -136,7 +134,7 @@ struct Table {
   Table(std::span<const float> basis, Digits digits) {
     for (int code = 0; code < 1 << basis.size(); ++code) values[at(code)] = level_of(basis, digits, code);
   }
-  std::array<float, kMaxLevels> values{};
+  std::array<float, kMaxLevels> values;  // of the codes that there are
 };
 
 /// Symmetric positive definite system of k rows, by Cholesky's factors; false when it is singular.
@@ -170,7 +168,7 @@ bool solve(std::array<std::array<double, kMaxBits>, kMaxBits>& a, std::array<dou
 void fit_scales(int bits, const std::uint8_t* codes, const float* x, std::int64_t n, std::span<float> alpha) {
   Bins bins;
   accumulate(bits, codes, x, n, bins);
-  least_squares(bins, Digits::signs, kAlternatingRidge, alpha, alpha);
+  least_squares(bins, Digits::signs, alternating_ridge, alpha, alpha);
 }
 
 }  // namespace

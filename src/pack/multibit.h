@@ -35,10 +35,12 @@ void to_grid(std::span<float> basis);
 struct Levels {
   Levels(std::span<const float> basis, Digits digits, Ties ties);
 
-  int count = 0;                                 // 2^bits
-  std::array<float, kMaxLevels> values{};        // ascending
-  std::array<std::uint8_t, kMaxLevels> codes{};  // of each level
-  std::array<float, kMaxLevels> thresholds{};    // [0] is -infinity; x >= thresholds[l]: x is on level l or above
+  // The first `count` of each; the rest is left as it comes: a vector of a few bits is quantized in less time than it
+  // takes to clear them.
+  int count = 0;                               // 2^bits
+  std::array<float, kMaxLevels> values;        // ascending
+  std::array<std::uint8_t, kMaxLevels> codes;  // of each level
+  std::array<float, kMaxLevels> thresholds;    // [0] is -infinity; x >= thresholds[l]: x is on level l or above
   float lowest() const { return values[0]; }
   float highest() const { return values[static_cast<std::size_t>(count) - 1]; }
 };
@@ -63,6 +65,9 @@ void accumulate(int bits, const std::uint8_t* codes, const float* x, std::int64_
 /// (B B^T + ridge I) v = B x + ridge start. Returns false and leaves `basis` as it is when the system is singular (no
 /// ridge and a plane that never changes) or a value is not finite. start and basis may be the same.
 bool least_squares(const Bins& bins, Digits digits, double ridge, std::span<const float> start, std::span<float> basis);
+
+/// What keeps the system of least squares solvable when two planes of signs agree: pulls towards the last scales.
+inline constexpr double alternating_ridge = 1e-6;
 
 /// How alternating multi-bit quantization looks for scales and signs.
 enum class Search : std::uint8_t {

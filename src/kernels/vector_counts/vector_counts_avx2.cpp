@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <type_traits>
 
+#include "kernels/unrolled.h"
 #include "kernels/vector_counts/vector_counts.h"
 
 namespace nnq::avx2 {
@@ -35,42 +37,65 @@ struct Words {
   }
 };
 
-/// One weight plane of a panel against one code plane, or two whose counts the tables hold. `first`, `second`: counts.
-template <bool Two>
-inline void panel_counts(const std::uint8_t* tables, const std::uint8_t* w, std::int64_t steps, std::int32_t* first,
-                         std::int32_t* second) {
+/// Where the counts of one weight plane and two code planes go.
+struct Places {
+  std::int32_t *first, *second;
+};
+
+/// Counts so far of one weight plane: all lookups modulo 256, and the upper halves.
+struct Sums {
+  __m256i all = _mm256_setzero_si256(), high = _mm256_setzero_si256();
+
+  /// Three bytes of 32 outputs. With `Two` the tables hold the counts of two code planes.
+  template <bool Two>
+  void add(const std::uint8_t* w, const __m256i (&table)[6]) {
+    const __m256i mask = _mm256_set1_epi8(15), b0 = load(w), b1 = load(w + 32), b2 = load(w + 64);
+    const auto upper = [&](__m256i v) { return _mm256_and_si256(_mm256_srli_epi16(v, 4), mask); };
+    const auto three = [](__m256i a, __m256i b, __m256i c) { return _mm256_add_epi8(_mm256_add_epi8(a, b), c); };
+    const __m256i s = three(_mm256_shuffle_epi8(table[0], _mm256_and_si256(b0, mask)),
+                            _mm256_shuffle_epi8(table[1], upper(b0)),
+                            _mm256_shuffle_epi8(table[2], _mm256_and_si256(b1, mask))),
+                  t = three(_mm256_shuffle_epi8(table[3], upper(b1)),
+                            _mm256_shuffle_epi8(table[4], _mm256_and_si256(b2, mask)),
+                            _mm256_shuffle_epi8(table[5], upper(b2)));
+    all = three(all, s, t);
+    if constexpr (Two) high = three(high, upper(s), upper(t));
+  }
+};
+
+/// `Planes` weight planes of a panel, `stride` bytes apart, against one code plane or two: a table is fetched once for
+/// all of them.
+template <bool Two, int Planes>
+inline void panel_counts(const std::uint8_t* tables, const std::uint8_t* w, std::int64_t stride, std::int64_t steps,
+                         const Places (&places)[Planes]) {
   const __m256i mask = _mm256_set1_epi8(15);
-  const auto table = [&](int i) {
-    return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(tables + 16 * i)));
-  };
-  const auto upper = [&](__m256i v) { return _mm256_and_si256(_mm256_srli_epi16(v, 4), mask); };
   bool more = false;
   do {
-    Words one, other;
+    Words one[Planes], other[Planes];
     for (std::int64_t block = 0; block < word_blocks && steps > 0; ++block) {
-      __m256i all = _mm256_setzero_si256(), high = all;
+      Sums sums[Planes];
       const std::int64_t n = std::min(steps, byte_steps);
       for (std::int64_t k = 0; k < n; ++k, w += 3 * vector_panel, tables += 6 * 16) {
-        const __m256i b0 = load(w), b1 = load(w + 32), b2 = load(w + 64);
-        const auto three = [](__m256i a, __m256i b, __m256i c) { return _mm256_add_epi8(_mm256_add_epi8(a, b), c); };
-        const __m256i s = three(_mm256_shuffle_epi8(table(0), _mm256_and_si256(b0, mask)),
-                                _mm256_shuffle_epi8(table(1), upper(b0)),
-                                _mm256_shuffle_epi8(table(2), _mm256_and_si256(b1, mask))),
-                      t = three(_mm256_shuffle_epi8(table(3), upper(b1)),
-                                _mm256_shuffle_epi8(table(4), _mm256_and_si256(b2, mask)),
-                                _mm256_shuffle_epi8(table(5), upper(b2)));
-        all = three(all, s, t);
-        if constexpr (Two) high = three(high, upper(s), upper(t));
+        __m256i table[6];
+        unrolled<6>([&](auto i) {
+          table[i] = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(tables + 16 * i)));
+        });
+        unrolled<Planes>([&](auto p) { sums[p].template add<Two>(w + p * stride, table); });
       }
       steps -= n;
-      if constexpr (Two) {
-        other.add(high);
-        all = _mm256_sub_epi8(all, _mm256_andnot_si256(mask, _mm256_slli_epi16(high, 4)));
-      }
-      one.add(all);
+      unrolled<Planes>([&](auto p) {
+        __m256i all = sums[p].all;
+        if constexpr (Two) {
+          other[p].add(sums[p].high);
+          all = _mm256_sub_epi8(all, _mm256_andnot_si256(mask, _mm256_slli_epi16(sums[p].high, 4)));
+        }
+        one[p].add(all);
+      });
     }
-    one.put(first, more);
-    if constexpr (Two) other.put(second, more);
+    unrolled<Planes>([&](auto p) {
+      one[p].put(places[p].first, more);
+      if constexpr (Two) other[p].put(places[p].second, more);
+    });
     more = true;
   } while (steps > 0);
 }
@@ -115,18 +140,27 @@ void fill_vector_tables(const VectorCall& call) noexcept {
 }
 
 void vector_counts(const VectorCall& call) noexcept {
-  const std::int64_t bytes = vector_weight_bytes(call.inputs);
+  const std::int64_t bytes = vector_weight_bytes(call.inputs), plane = bytes * vector_panel;
   for (int q = 0; q < call.code_planes; q += 2) {
     const bool two = q + 1 < call.code_planes;
     const std::uint8_t* const tables = call.tables + q / 2 * vector_table_bytes(call.inputs, 1);
     for (std::int64_t panel = 0; panel < call.panel_count; ++panel) {
-      for (int p = 0; p < call.weight_planes; ++p) {
-        const std::uint8_t* const w = call.panels + (panel * call.weight_planes + p) * bytes * vector_panel;
+      const auto place = [&](int p) {
         std::int32_t* const counts = call.counts + (p * call.code_planes + q) * call.stride + panel * vector_panel;
-        if (two)
-          panel_counts<true>(tables, w, bytes / 3, counts, counts + call.stride);
+        return Places{counts, counts + call.stride};
+      };
+      for (int p = 0; p < call.weight_planes; p += 2) {
+        const std::uint8_t* const w = call.panels + (panel * call.weight_planes + p) * plane;
+        const auto run = [&](auto form, auto&&... to) {
+          if (two)
+            panel_counts<true, form>(tables, w, plane, bytes / 3, {to...});
+          else
+            panel_counts<false, form>(tables, w, plane, bytes / 3, {to...});
+        };
+        if (p + 1 < call.weight_planes)
+          run(std::integral_constant<int, 2>{}, place(p), place(p + 1));
         else
-          panel_counts<false>(tables, w, bytes / 3, counts, nullptr);
+          run(std::integral_constant<int, 1>{}, place(p));
       }
     }
   }

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "kernels/aligned.h"
-#include "pack/multibit.h"
+#include "kernels/decompose/decompose.h"
 #include "runtime/steps/online_recurrent.h"
 #include "runtime/steps/vector_product.h"
 
@@ -19,7 +19,8 @@ class RecurrentLayer final : public OnlineRecurrent {
         shared_state_(product_of(plan, step, true)),
         input_(*shared_input_),
         state_(*shared_state_),
-        input_planes_(static_cast<int>(slots_.scales.channels())) {
+        input_planes_(static_cast<int>(slots_.scales.channels())),
+        decompose_(decompose_kernel(plan.isa).run) {
     describe(plan, step, input_.kernel(), input_.weight_bytes() + state_.weight_bytes());
     const std::int64_t bits = r_.state_bits;
     state_planes_at_ = take(batch_ * bits * state_.words() * 8);
@@ -42,8 +43,7 @@ class RecurrentLayer final : public OnlineRecurrent {
   }
 
   void quantize(std::int64_t b, std::uint8_t* codes, float* scales) const override {
-    multibit::decompose(state(b), r_.hidden, r_.state_bits, multibit::Search::alternating, r_.state_cycles, scales,
-                        codes, values());
+    decompose_({state(b), r_.hidden, r_.state_bits, r_.state_cycles, scales, codes, values()});
     pack_vector(codes, r_.hidden, r_.state_bits, state_.words(), state_planes(b),
                 of<std::int32_t>(state_set_at_) + b * r_.state_bits);
   }
@@ -87,6 +87,7 @@ class RecurrentLayer final : public OnlineRecurrent {
   std::shared_ptr<const VectorProduct> shared_input_, shared_state_;
   const VectorProduct &input_, &state_;
   int input_planes_;
+  DecomposeVector decompose_;
   std::size_t state_planes_at_ = 0, state_set_at_ = 0, input_planes_at_ = 0, input_set_at_ = 0, counts_at_ = 0,
               count_bytes_ = 0;
 };

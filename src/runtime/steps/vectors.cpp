@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "kernels/aligned.h"
+#include "kernels/decompose/decompose.h"
 #include "pack/vector_code.h"
 #include "runtime/plan.h"
 #include "runtime/steps/integer_product.h"
@@ -51,22 +52,30 @@ class VectorQuantize final : public PreparedStep {
       : code_{step.recurrence.uniform, step.recurrence.state_bits, step.recurrence.state_cycles},
         x_(plan.slot(step.inputs[0])),
         codes_(plan.slot(step.outputs[0])),
-        scales_(plan.slot(step.outputs[1])) {
-    kernel = code_.uniform ? "quantize_uniform" : "quantize_alternating";
+        scales_(plan.slot(step.outputs[1])),
+        decompose_(decompose_kernel(plan.isa)) {
+    kernel = code_.uniform ? "quantize_uniform" : decompose_.name;
     scratch_bytes = static_cast<std::size_t>(codes_.channels()) * 4;
   }
 
   Status run(ThreadPool&) override {
     const std::int64_t n = codes_.channels(), vectors = codes_.positions();
-    for (std::int64_t v = 0; v < vectors; ++v)
-      quantize_vector(code_, x_.as<float>() + v * n, n, scales_.as<float>() + v * code_.scales(),
-                      codes_.as<std::uint8_t>() + v * n, reinterpret_cast<float*>(scratch));
+    for (std::int64_t v = 0; v < vectors; ++v) {
+      const float* x = x_.as<float>() + v * n;
+      float *const scales = scales_.as<float>() + v * code_.scales(), *const values = reinterpret_cast<float*>(scratch);
+      std::uint8_t* codes = codes_.as<std::uint8_t>() + v * n;
+      if (code_.uniform)
+        quantize_vector(code_, x, n, scales, codes, values);
+      else
+        decompose_.run({x, n, code_.bits, code_.cycles, scales, codes, values});
+    }
     return {};
   }
 
  private:
   VectorCode code_;
   const Slot &x_, &codes_, &scales_;
+  const DecomposeKernel& decompose_;
 };
 
 class VectorLevels final : public PreparedStep {
