@@ -103,9 +103,17 @@ double time_float(const GemmKernels& kernels, const Size& s) {
   const std::vector<float> bias(static_cast<std::size_t>(outputs), 1.0F);
   std::vector<float> c(static_cast<std::size_t>(outputs * panels * panel_width));
   return microseconds([&] {
-    for (std::int64_t p = 0; p < panels; ++p)
-      kernels.real(w.data(), outputs, s.k, right.data() + p * s.k * panel_width, bias.data(),
-                   c.data() + p * panel_width, panels * panel_width);
+    kernels.real({.w = w.data(),
+                  .row = s.k,
+                  .outputs = outputs,
+                  .k = s.k,
+                  .panels = right.data(),
+                  .panel_count = panels,
+                  .columns = panel_width,
+                  .bias = bias.data(),
+                  .add = false,
+                  .c = c.data(),
+                  .stride = panels * panel_width});
   });
 }
 

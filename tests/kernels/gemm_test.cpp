@@ -163,27 +163,52 @@ TEST(Gemm, BinaryOfEverySize) {
   }
 }
 
+struct FloatSize {
+  std::int64_t outputs, k, panels, columns;
+  bool bias;
+  std::int64_t cut;  // k is given in two parts, of which the first has so many
+};
+
 /// Small whole numbers: any order of summation and any contraction give the same float.
-void check_float(const GemmKernels& kernel, std::int64_t outputs, std::int64_t k, bool with_bias, Random& random) {
-  const Size s{outputs, k, 1, 0, panel_width + outputs * k % 5};
-  Guarded<float> w(sz(outputs * k)), panel(sz(k * panel_width)), bias(sz(outputs)), c(result_count(s));
+void check_float(const GemmKernels& kernel, const FloatSize& f, Random& random) {
+  const std::int64_t width = f.panels * panel_width, row = f.k + f.k % 3;
+  const Size s{f.outputs, f.k, f.panels, 0, width + f.outputs * f.k % 5};
+  Guarded<float> w(sz((f.outputs - 1) * row + f.k)), panels(sz(f.k * width)), bias(sz(f.outputs)), c(result_count(s));
   const auto fill = [&](Guarded<float>& values) {
     for (std::int64_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(random.below(65)) - 32.0F;
   };
   fill(w);
-  fill(panel);
   fill(bias);
+  std::vector<float> right(sz(f.k * width));  // [k][width]
+  for (float& v : right) v = static_cast<float>(random.below(65)) - 32.0F;
   for (std::int64_t i = 0; i < c.size(); ++i) c[i] = 0.125F;
-  kernel.real(w.data(), outputs, k, panel.data(), with_bias ? bias.data() : nullptr, c.data(), s.stride);
+  for (std::int64_t begin = 0; begin == 0 || begin < f.k; begin += begin == 0 ? f.cut : f.k) {
+    const std::int64_t end = begin == 0 ? std::min(f.cut, f.k) : f.k, k = end - begin;
+    for (std::int64_t p = 0; p < f.panels; ++p)
+      for (std::int64_t i = 0; i < k; ++i)
+        for (std::int64_t j = 0; j < panel_width; ++j)
+          panels[(p * k + i) * panel_width + j] = right[sz((begin + i) * width + p * panel_width + j)];
+    kernel.real({.w = w.data() + begin,
+                 .row = row,
+                 .outputs = f.outputs,
+                 .k = k,
+                 .panels = panels.data(),
+                 .panel_count = f.panels,
+                 .columns = f.columns,
+                 .bias = f.bias ? bias.data() : nullptr,
+                 .add = begin > 0,
+                 .c = c.data(),
+                 .stride = s.stride});
+  }
   const std::string what = text(s, kernel.float_name);
-  for (std::int64_t o = 0; o < outputs; ++o) {
-    for (std::int64_t j = 0; j < panel_width; ++j) {
-      float sum = with_bias ? bias[o] : 0.0F;
-      for (std::int64_t i = 0; i < k; ++i) sum += w[o * k + i] * panel[i * panel_width + j];
+  for (std::int64_t o = 0; o < f.outputs; ++o) {
+    for (std::int64_t j = 0; j < width - panel_width + f.columns; ++j) {
+      float sum = f.bias ? bias[o] : 0.0F;
+      for (std::int64_t i = 0; i < f.k; ++i) sum += w[o * row + i] * right[sz(i * width + j)];
       ASSERT_EQ(c[o * s.stride + j], sum) << what << " at (" << o << ", " << j << ")";
     }
   }
-  expect_gaps_untouched(c, s, panel_width, 0.125F, what);
+  expect_gaps_untouched(c, s, width, 0.125F, what);
 }
 
 TEST(Gemm, FloatOfEverySize) {
@@ -191,10 +216,47 @@ TEST(Gemm, FloatOfEverySize) {
     Random random(4);
     for (std::int64_t outputs = 1; outputs <= 19; ++outputs) {
       for (const std::int64_t k : {1, 2, 3, 8, 17, 64, 129}) {
-        check_float(kernel, outputs, k, k % 2 == 0, random);
+        check_float(kernel, {outputs, k, 1 + outputs % 3, 1 + (outputs + k) % 16, k % 2 == 0, k}, random);
         if (HasFatalFailure()) return;
       }
     }
+    // Beyond a block of k, and in two parts.
+    for (const std::int64_t k : {255, 256, 257, 600}) {
+      for (const std::int64_t cut : {std::int64_t{1}, std::int64_t{200}, k}) {
+        for (const std::int64_t columns : {1, 8, 9, 16}) {
+          check_float(kernel, {13, k, 2, columns, true, cut}, random);
+          if (HasFatalFailure()) return;
+        }
+      }
+    }
+  }
+}
+
+/// Numbers whose sums round: a part of k after another is as good as all at once.
+TEST(Gemm, FloatSumsDoNotDependOnHowTheyAreCut) {
+  for (const GemmKernels& kernel : available_rows()) {
+    Random random(6);
+    constexpr std::int64_t outputs = 9, k = 300;
+    std::vector<float> w(outputs * k), panel(k * panel_width), whole(outputs * panel_width), parts(whole.size());
+    for (float& v : w) v = static_cast<float>(random.normal());
+    for (float& v : panel) v = static_cast<float>(random.normal());
+    FloatCall call{.w = w.data(),
+                   .row = k,
+                   .outputs = outputs,
+                   .k = k,
+                   .panels = panel.data(),
+                   .panel_count = 1,
+                   .columns = panel_width,
+                   .bias = nullptr,
+                   .add = false,
+                   .c = whole.data(),
+                   .stride = panel_width};
+    kernel.real(call);
+    call.c = parts.data();
+    call.k = 100;
+    for (int part = 0; part < 3; ++part, call.w += 100, call.panels += 100 * panel_width, call.add = true)
+      kernel.real(call);
+    EXPECT_EQ(parts, whole) << kernel.float_name;
   }
 }
 
@@ -239,7 +301,17 @@ TEST(Gemm, FloatPropagatesNanAndInfinity) {
     for (std::int64_t i = 0; i < panel.size(); ++i) panel[i] = 1;
     panel[3] = INFINITY;  // 0 * inf
     panel[panel_width + 5] = -INFINITY;
-    kernel.real(w.data(), 1, 2, panel.data(), nullptr, c.data(), panel_width);
+    kernel.real({.w = w.data(),
+                 .row = 2,
+                 .outputs = 1,
+                 .k = 2,
+                 .panels = panel.data(),
+                 .panel_count = 1,
+                 .columns = panel_width,
+                 .bias = nullptr,
+                 .add = false,
+                 .c = c.data(),
+                 .stride = panel_width});
     EXPECT_TRUE(std::isnan(c[3])) << kernel.float_name;
     EXPECT_EQ(c[5], -INFINITY) << kernel.float_name;
     EXPECT_EQ(c[0], 1.0F) << kernel.float_name;

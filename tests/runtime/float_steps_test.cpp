@@ -164,6 +164,34 @@ TEST(FloatSteps, ConvolutionsOfGroups) {
   }
 }
 
+/// Windows that hang over every edge, miss the image, or are larger than it; more inputs than are gathered at a time;
+/// rows shorter and longer than a panel.
+TEST(FloatSteps, ConvolutionsOfRandomGeometry) {
+  Random random(16);
+  const auto draw = [&](std::int64_t low, std::int64_t high) {
+    return low + static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(high - low + 1)));
+  };
+  for (int round = 0; round < 250; ++round) {
+    const bool depthwise = round % 3 == 0;
+    const List kernel{draw(1, 5), draw(1, 5)}, strides{draw(1, 3), draw(1, 3)}, dilations{draw(1, 3), draw(1, 2)};
+    const List pads{draw(0, 5), draw(0, 5), draw(0, 5), draw(0, 5)};
+    const std::int64_t groups = depthwise ? draw(2, 5) : draw(1, 2), each = depthwise ? 1 : draw(1, 40);
+    const Shape x{draw(1, 2), groups * each, draw(1, 24), draw(1, 40)};
+    const auto reaches = [&](std::size_t d) {
+      return x[d + 2] + pads[d] + pads[d + 2] >= (kernel[d] - 1) * dilations[d] + 1;
+    };
+    if (!reaches(0) || !reaches(1)) continue;
+    std::vector<Tensor> inputs = {random_tensor(random, x), random_tensor(random, {groups * draw(1, depthwise ? 2 : 9),
+                                                                                   each, kernel[0], kernel[1]})};
+    if (round % 2 == 0) inputs.push_back(random_tensor(random, {inputs[1].shape()[0]}));
+    SCOPED_TRACE(round);
+    expect_reference(
+        node_of("Conv", {{"group", groups}, {"strides", strides}, {"dilations", dilations}, {"pads", pads}}), inputs,
+        true, false, depthwise ? "depthwise" : "conv_float");
+    if (HasFailure()) return;
+  }
+}
+
 TEST(FloatSteps, Concats) {
   Random random(7);
   for (const std::int64_t axis : {0, 1, 2, 3, -1, -3}) {

@@ -40,7 +40,7 @@ class Magnitudes {
     high_ = _mm256_add_pd(high_, _mm256_cvtps_pd(_mm256_extractf128_ps(size, 1)));
   }
   /// `rest`: the last values, of which `left` < 8 count.
-  double total(__m256 rest, std::int64_t left) const {
+  [[gnu::noinline]] double total(__m256 rest, std::int64_t left) const {
     alignas(32) double eight[lanes];
     alignas(32) float last[lanes];
     _mm256_store_pd(eight, low_);
@@ -74,23 +74,22 @@ struct Bins {
   }
 };
 
-/// Least squares of multibit.cpp for `Bits` planes of signs, the same operations written out. false: it would not have
-/// changed alpha.
-template <int Bits>
-bool fit(const double (&sum)[1 << Bits], const double (&count)[1 << Bits], float (&alpha)[Bits]) {
+/// Least squares of multibit.cpp for one or two planes of signs, the same operations written out. It leaves alpha as it
+/// is where the other does.
+void fit(int bits, const double* sum, const double* count, float* alpha) {
   constexpr double ridge = multibit::alternating_ridge;
   double diagonal = 0, right[2] = {};
-  for (int c = 0; c < 1 << Bits; ++c) {
+  for (int c = 0; c < 1 << bits; ++c) {
     diagonal += count[c];
-    for (int i = 0; i < Bits; ++i) right[i] += (c >> i & 1) != 0 ? sum[c] : -sum[c];
+    for (int i = 0; i < bits; ++i) right[i] += (c >> i & 1) != 0 ? sum[c] : -sum[c];
   }
   diagonal += ridge;
-  for (int i = 0; i < Bits; ++i) right[i] += ridge * static_cast<double>(alpha[i]);
+  for (int i = 0; i < bits; ++i) right[i] += ridge * static_cast<double>(alpha[i]);
   const double a = std::sqrt(diagonal);
   right[0] /= a;
-  if constexpr (Bits == 2) {
+  if (bits == 2) {
     const double both = (count[0] - count[1]) + (count[3] - count[2]), b = both / a, rest = diagonal - b * b;
-    if (!(rest > diagonal * 1e-14)) return false;
+    if (!(rest > diagonal * 1e-14)) return;
     const double d = std::sqrt(rest);
     right[1] -= b * right[0];
     right[1] /= d;
@@ -98,10 +97,9 @@ bool fit(const double (&sum)[1 << Bits], const double (&count)[1 << Bits], float
     right[0] -= b * right[1];
   }
   right[0] /= a;
-  for (int i = 0; i < Bits; ++i)
-    if (!std::isfinite(static_cast<float>(right[i]))) return false;
-  for (int i = 0; i < Bits; ++i) alpha[i] = static_cast<float>(right[i]);
-  return true;
+  for (int i = 0; i < bits; ++i)
+    if (!std::isfinite(static_cast<float>(right[i]))) return;
+  for (int i = 0; i < bits; ++i) alpha[i] = static_cast<float>(right[i]);
 }
 
 template <int Bits>
@@ -115,7 +113,7 @@ class Decomposition {
     if (!greedy()) return false;
     for (int cycle = 0; cycle < call.cycles; ++cycle) {
       if (cycle > 0) collect_nearest();
-      fit<Bits>(sum_, number_, alpha_);
+      fit(Bits, sum_, number_, alpha_);
       for (const float a : alpha_)
         if (!(std::fabs(a) < largest)) return false;
       find_levels();

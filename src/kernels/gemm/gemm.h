@@ -26,12 +26,23 @@ using Int8Gemm = void (*)(const std::uint8_t* a, std::size_t row_bytes, const st
 using BinaryGemm = void (*)(const std::uint32_t* a, std::size_t row_words, const std::uint32_t* panels,
                             std::int64_t rows, std::int64_t k32, std::int64_t panel_count, std::int32_t* mismatches,
                             std::int64_t stride) noexcept;
-/// c[o * stride + j] = bias[o] + sum_k w[o][k] * panel[k][j] for `outputs` rows o and the 16 columns of one panel.
-using FloatGemm = void (*)(const float* w, std::int64_t outputs, std::int64_t k, const float* panel, const float* bias,
-                           float* c, std::int64_t stride) noexcept;
-/// The same in double from +0 or bias[o], k ascending, then `+ last[j]` (16 columns), and rounded once to float. A
-/// product of floats is exact in double, so that a fused multiply-add rounds as a product and a sum do. bias and last
-/// may be nullptr.
+struct FloatCall {
+  const float* w;  // [outputs][row], of which the first k are taken
+  std::int64_t row, outputs, k;
+  const float* panels;  // [panels][k][16]
+  std::int64_t panel_count;
+  std::int64_t columns;  // 1 to 16 of the last panel that anybody reads; the others of its 16 may be left as they are
+  const float* bias;     // [outputs], or nullptr: 0
+  bool add;              // to what c holds, and no bias
+  float* c;
+  std::int64_t stride;
+};
+/// c[o * stride + 16 p + j] = bias[o] + sum_k w[o][k] * panels[p][k][j], k ascending, for all panels p and columns j:
+/// adding a part of k after another gives the same bits as all at once.
+using FloatGemm = void (*)(const FloatCall& call) noexcept;
+/// c[o * stride + j] in double for the 16 columns of one panel, from +0 or bias[o], k ascending, then `+ last[j]` (16
+/// columns), and rounded once to float. A product of floats is exact in double, so that a fused multiply-add rounds as
+/// a product and a sum do. bias and last may be nullptr.
 using DoubleGemm = void (*)(const float* w, std::int64_t outputs, std::int64_t k, const float* panel, const float* bias,
                             const double* last, float* c, std::int64_t stride) noexcept;
 
@@ -57,7 +68,7 @@ void gemm_int8(const std::uint8_t*, std::size_t, const std::int8_t*, std::int64_
                std::int32_t*, std::int64_t) noexcept;
 void gemm_binary(const std::uint32_t*, std::size_t, const std::uint32_t*, std::int64_t, std::int64_t, std::int64_t,
                  std::int32_t*, std::int64_t) noexcept;
-void gemm_float(const float*, std::int64_t, std::int64_t, const float*, const float*, float*, std::int64_t) noexcept;
+void gemm_float(const FloatCall& call) noexcept;
 void gemm_double(const float*, std::int64_t, std::int64_t, const float*, const float*, const double*, float*,
                  std::int64_t) noexcept;
 }  // namespace portable
@@ -67,7 +78,7 @@ void gemm_int8(const std::uint8_t*, std::size_t, const std::int8_t*, std::int64_
                std::int32_t*, std::int64_t) noexcept;
 void gemm_binary(const std::uint32_t*, std::size_t, const std::uint32_t*, std::int64_t, std::int64_t, std::int64_t,
                  std::int32_t*, std::int64_t) noexcept;
-void gemm_float(const float*, std::int64_t, std::int64_t, const float*, const float*, float*, std::int64_t) noexcept;
+void gemm_float(const FloatCall& call) noexcept;
 void gemm_double(const float*, std::int64_t, std::int64_t, const float*, const float*, const double*, float*,
                  std::int64_t) noexcept;
 }  // namespace avx2
@@ -76,7 +87,7 @@ void gemm_int8(const std::uint8_t*, std::size_t, const std::int8_t*, std::int64_
                std::int32_t*, std::int64_t) noexcept;
 void gemm_binary(const std::uint32_t*, std::size_t, const std::uint32_t*, std::int64_t, std::int64_t, std::int64_t,
                  std::int32_t*, std::int64_t) noexcept;
-void gemm_float(const float*, std::int64_t, std::int64_t, const float*, const float*, float*, std::int64_t) noexcept;
+void gemm_float(const FloatCall& call) noexcept;
 }  // namespace avx512
 #endif
 #if defined(__aarch64__)
@@ -85,7 +96,7 @@ void gemm_int8(const std::uint8_t*, std::size_t, const std::int8_t*, std::int64_
                std::int32_t*, std::int64_t) noexcept;
 void gemm_binary(const std::uint32_t*, std::size_t, const std::uint32_t*, std::int64_t, std::int64_t, std::int64_t,
                  std::int32_t*, std::int64_t) noexcept;
-void gemm_float(const float*, std::int64_t, std::int64_t, const float*, const float*, float*, std::int64_t) noexcept;
+void gemm_float(const FloatCall& call) noexcept;
 }  // namespace neon
 namespace neon_dot {
 void gemm_int8(const std::uint8_t*, std::size_t, const std::int8_t*, std::int64_t, std::int64_t, std::int64_t,

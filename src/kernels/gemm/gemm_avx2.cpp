@@ -1,6 +1,9 @@
 // AVX2 rows. Eight-bit products go through 16-bit multiply-add on widened values: vpmaddubsw would saturate.
 #include <immintrin.h>
 
+#include <algorithm>
+#include <type_traits>
+
 #include "kernels/gemm/gemm.h"
 #include "kernels/unrolled.h"
 
@@ -91,25 +94,42 @@ inline void binary_tile(const std::uint32_t* a, std::size_t row_words, const std
   }
 }
 
-template <int Outputs>
-inline void float_tile(const float* w, std::int64_t k, const float* panel, const float* bias, float* c,
-                       std::int64_t stride) {
-  __m256 sum[Outputs][2];
-  NNQ_UNROLL
-  for (int o = 0; o < Outputs; ++o) sum[o][0] = sum[o][1] = _mm256_set1_ps(bias != nullptr ? bias[o] : 0.0f);
-  for (std::int64_t i = 0; i < k; ++i) {
-    const __m256 x0 = _mm256_loadu_ps(panel + i * 16), x1 = _mm256_loadu_ps(panel + i * 16 + 8);
-    NNQ_UNROLL
-    for (int o = 0; o < Outputs; ++o) {
-      const __m256 v = _mm256_set1_ps(w[o * k + i]);
-      sum[o][0] = _mm256_fmadd_ps(v, x0, sum[o][0]);
-      sum[o][1] = _mm256_fmadd_ps(v, x1, sum[o][1]);
-    }
+/// So many of k at a time: a panel's then stay in the first-level cache while all outputs go over them.
+constexpr std::int64_t float_block = 256;
+
+/// `Outputs` outputs from `first` on, columns 0 to 8 * `Halves` of a panel.
+template <int Outputs, int Halves>
+inline void float_tile(const FloatCall& call, std::int64_t first, const float* panel, float* to) {
+  const float* const w = call.w + first * call.row;
+  float* const c = to + first * call.stride;
+  __m256 sum[Outputs][Halves];
+  unrolled<Outputs>([&](auto o) {
+    unrolled<Halves>([&](auto h) {
+      sum[o][h] = call.add ? _mm256_loadu_ps(c + o * call.stride + 8 * h)
+                           : _mm256_set1_ps(call.bias != nullptr ? call.bias[first + o] : 0.0F);
+    });
+  });
+  for (std::int64_t i = 0; i < call.k; ++i) {
+    __m256 x[Halves];
+    unrolled<Halves>([&](auto h) { x[h] = _mm256_loadu_ps(panel + i * 16 + 8 * h); });
+    unrolled<Outputs>([&](auto o) {
+      const __m256 v = _mm256_set1_ps(w[o * call.row + i]);
+      unrolled<Halves>([&](auto h) { sum[o][h] = _mm256_fmadd_ps(v, x[h], sum[o][h]); });
+    });
   }
-  NNQ_UNROLL
-  for (int o = 0; o < Outputs; ++o) {
-    _mm256_storeu_ps(c + o * stride, sum[o][0]);
-    _mm256_storeu_ps(c + o * stride + 8, sum[o][1]);
+  unrolled<Outputs>(
+      [&](auto o) { unrolled<Halves>([&](auto h) { _mm256_storeu_ps(c + o * call.stride + 8 * h, sum[o][h]); }); });
+}
+
+/// All panels for some outputs: their weights are fetched once. Panels are `panel_size` floats apart.
+template <int Outputs>
+inline void float_panels(const FloatCall& call, std::int64_t panel_size, std::int64_t first) {
+  for (std::int64_t p = 0; p < call.panel_count; ++p) {
+    const float* const panel = call.panels + p * panel_size;
+    if (p + 1 == call.panel_count && call.columns <= 8)
+      float_tile<Outputs, 1>(call, first, panel, call.c + p * 16);
+    else
+      float_tile<Outputs, 2>(call, first, panel, call.c + p * 16);
   }
 }
 
@@ -175,13 +195,19 @@ void gemm_binary(const std::uint32_t* a, std::size_t row_words, const std::uint3
   }
 }
 
-void gemm_float(const float* w, std::int64_t outputs, std::int64_t k, const float* panel, const float* bias, float* c,
-                std::int64_t stride) noexcept {
-  std::int64_t o = 0;
-  for (; o + 6 <= outputs; o += 6)
-    float_tile<6>(w + o * k, k, panel, bias != nullptr ? bias + o : nullptr, c + o * stride, stride);
-  for (; o < outputs; ++o)
-    float_tile<1>(w + o * k, k, panel, bias != nullptr ? bias + o : nullptr, c + o * stride, stride);
+void gemm_float(const FloatCall& call) noexcept {
+  FloatCall part = call;
+  for (std::int64_t i = 0; i == 0 || i < call.k; i += float_block) {
+    part.w = call.w + i;
+    part.k = std::min(float_block, call.k - i);
+    part.panels = call.panels + i * 16;
+    part.add = call.add || i > 0;
+    std::int64_t o = 0;
+    // Two sums an output: fewer than four outputs leave the multipliers waiting for sums.
+    for (; o + 6 <= call.outputs; o += 6) float_panels<6>(part, call.k * 16, o);
+    for (; o + 2 <= call.outputs; o += 2) float_panels<2>(part, call.k * 16, o);
+    if (o < call.outputs) float_panels<1>(part, call.k * 16, o);
+  }
 }
 
 void gemm_double(const float* w, std::int64_t outputs, std::int64_t k, const float* panel, const float* bias,

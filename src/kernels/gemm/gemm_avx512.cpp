@@ -51,15 +51,18 @@ inline void binary_tile(const std::uint32_t* a, std::size_t row_words, const std
 }
 
 template <int Outputs>
-inline void float_tile(const float* w, std::int64_t k, const float* panel, const float* bias, float* c,
-                       std::int64_t stride) {
+inline void float_tile(const FloatCall& call, std::int64_t first, const float* panel, float* to) {
+  const float* const w = call.w + first * call.row;
+  float* const c = to + first * call.stride;
   __m512 sum[Outputs];
-  for (int o = 0; o < Outputs; ++o) sum[o] = _mm512_set1_ps(bias != nullptr ? bias[o] : 0.0f);
-  for (std::int64_t i = 0; i < k; ++i) {
+  for (int o = 0; o < Outputs; ++o)
+    sum[o] = call.add ? _mm512_loadu_ps(c + o * call.stride)
+                      : _mm512_set1_ps(call.bias != nullptr ? call.bias[first + o] : 0.0f);
+  for (std::int64_t i = 0; i < call.k; ++i) {
     const __m512 x = _mm512_loadu_ps(panel + i * 16);
-    for (int o = 0; o < Outputs; ++o) sum[o] = _mm512_fmadd_ps(_mm512_set1_ps(w[o * k + i]), x, sum[o]);
+    for (int o = 0; o < Outputs; ++o) sum[o] = _mm512_fmadd_ps(_mm512_set1_ps(w[o * call.row + i]), x, sum[o]);
   }
-  for (int o = 0; o < Outputs; ++o) _mm512_storeu_ps(c + o * stride, sum[o]);
+  for (int o = 0; o < Outputs; ++o) _mm512_storeu_ps(c + o * call.stride, sum[o]);
 }
 
 template <int Panels>
@@ -107,15 +110,16 @@ void gemm_binary(const std::uint32_t* a, std::size_t row_words, const std::uint3
   if (p < panel_count) binary_panels<1>(a, row_words, panels + p * k32 * 16, rows, k32, mismatches + p * 16, stride);
 }
 
-void gemm_float(const float* w, std::int64_t outputs, std::int64_t k, const float* panel, const float* bias, float* c,
-                std::int64_t stride) noexcept {
+void gemm_float(const FloatCall& call) noexcept {
+  // Weights of a tile are fetched once for all panels.
+  const auto tile = [&](auto outputs, std::int64_t o) {
+    for (std::int64_t p = 0; p < call.panel_count; ++p)
+      float_tile<outputs>(call, o, call.panels + p * call.k * 16, call.c + p * 16);
+  };
   std::int64_t o = 0;
-  for (; o + 16 <= outputs; o += 16)
-    float_tile<16>(w + o * k, k, panel, bias != nullptr ? bias + o : nullptr, c + o * stride, stride);
-  for (; o + 4 <= outputs; o += 4)
-    float_tile<4>(w + o * k, k, panel, bias != nullptr ? bias + o : nullptr, c + o * stride, stride);
-  for (; o < outputs; ++o)
-    float_tile<1>(w + o * k, k, panel, bias != nullptr ? bias + o : nullptr, c + o * stride, stride);
+  for (; o + 16 <= call.outputs; o += 16) tile(std::integral_constant<int, 16>{}, o);
+  for (; o + 4 <= call.outputs; o += 4) tile(std::integral_constant<int, 4>{}, o);
+  for (; o < call.outputs; ++o) tile(std::integral_constant<int, 1>{}, o);
 }
 
 }  // namespace nnq::avx512

@@ -1,6 +1,8 @@
 // NEON rows: integers through the direct kernels, floats in tiles of 6 outputs times 16 columns.
 #include <arm_neon.h>
 
+#include <type_traits>
+
 #include "kernels/gemm/gemm.h"
 #include "kernels/gemm/through_direct.h"
 #include "kernels/unrolled.h"
@@ -9,22 +11,23 @@ namespace nnq::neon {
 namespace {
 
 template <int Outputs>
-inline void float_tile(const float* w, std::int64_t k, const float* panel, const float* bias, float* c,
-                       std::int64_t stride) {
+inline void float_tile(const FloatCall& call, std::int64_t first, const float* panel, float* to) {
+  const float* const w = call.w + first * call.row;
+  float* const c = to + first * call.stride;
   float32x4_t sum[Outputs][4];
   unrolled<Outputs>([&](int o) {
-    const float32x4_t start = vdupq_n_f32(bias != nullptr ? bias[o] : 0.0F);
-    unrolled<4>([&](int i) { sum[o][i] = start; });
+    const float32x4_t start = vdupq_n_f32(call.bias != nullptr ? call.bias[first + o] : 0.0F);
+    unrolled<4>([&](int i) { sum[o][i] = call.add ? vld1q_f32(c + o * call.stride + i * 4) : start; });
   });
-  for (std::int64_t j = 0; j < k; ++j) {
+  for (std::int64_t j = 0; j < call.k; ++j) {
     const float32x4_t x[4] = {vld1q_f32(panel + j * 16), vld1q_f32(panel + j * 16 + 4), vld1q_f32(panel + j * 16 + 8),
                               vld1q_f32(panel + j * 16 + 12)};
     unrolled<Outputs>([&](int o) {
-      const float v = w[o * k + j];
+      const float v = w[o * call.row + j];
       unrolled<4>([&](int i) { sum[o][i] = vfmaq_n_f32(sum[o][i], x[i], v); });
     });
   }
-  unrolled<Outputs>([&](int o) { unrolled<4>([&](int i) { vst1q_f32(c + o * stride + i * 4, sum[o][i]); }); });
+  unrolled<Outputs>([&](int o) { unrolled<4>([&](int i) { vst1q_f32(c + o * call.stride + i * 4, sum[o][i]); }); });
 }
 
 }  // namespace
@@ -44,13 +47,15 @@ void gemm_binary(const std::uint32_t* a, std::size_t row_words, const std::uint3
   }
 }
 
-void gemm_float(const float* w, std::int64_t outputs, std::int64_t k, const float* panel, const float* bias, float* c,
-                std::int64_t stride) noexcept {
+void gemm_float(const FloatCall& call) noexcept {
+  // Weights of a tile are fetched once for all panels.
+  const auto tile = [&](auto outputs, std::int64_t o) {
+    for (std::int64_t p = 0; p < call.panel_count; ++p)
+      float_tile<outputs>(call, o, call.panels + p * call.k * 16, call.c + p * 16);
+  };
   std::int64_t o = 0;
-  for (; o + 6 <= outputs; o += 6)
-    float_tile<6>(w + o * k, k, panel, bias != nullptr ? bias + o : nullptr, c + o * stride, stride);
-  for (; o < outputs; ++o)
-    float_tile<1>(w + o * k, k, panel, bias != nullptr ? bias + o : nullptr, c + o * stride, stride);
+  for (; o + 6 <= call.outputs; o += 6) tile(std::integral_constant<int, 6>{}, o);
+  for (; o < call.outputs; ++o) tile(std::integral_constant<int, 1>{}, o);
 }
 
 }  // namespace nnq::neon

@@ -1,9 +1,11 @@
 // The rows that run everywhere: C++ that compilers turn into the baseline's vectors.
 #include <algorithm>
+#include <cstring>
 
 #include "kernels/gemm/gemm.h"
 #include "kernels/portable_dot.h"
 #include "kernels/portable_popcount.h"
+#include "kernels/portable_vector.h"
 
 namespace nnq::portable {
 
@@ -48,16 +50,27 @@ void gemm_binary(const std::uint32_t* a, std::size_t row_words, const std::uint3
   }
 }
 
-void gemm_float(const float* w, std::int64_t outputs, std::int64_t k, const float* panel, const float* bias, float* c,
-                std::int64_t stride) noexcept {
-  for (std::int64_t o = 0; o < outputs; ++o) {
-    float sum[16];
-    for (int j = 0; j < 16; ++j) sum[j] = bias != nullptr ? bias[o] : 0.0f;
-    for (std::int64_t i = 0; i < k; ++i) {
-      const float v = w[o * k + i];
-      for (int j = 0; j < 16; ++j) sum[j] += v * panel[i * 16 + j];
+void gemm_float(const FloatCall& call) noexcept {
+  using Four = float __attribute__((vector_size(16)));
+  for (std::int64_t p = 0; p < call.panel_count; ++p) {
+    for (std::int64_t o = 0; o < call.outputs; ++o) {
+      const float* const w = call.w + o * call.row;
+      const float* panel = call.panels + p * call.k * 16;
+      float* const c = call.c + o * call.stride + p * 16;
+      if (!call.add) std::fill_n(c, 16, call.bias != nullptr ? call.bias[o] : 0.0f);
+      Four s0 = load_vector<Four>(c), s1 = load_vector<Four>(c + 4), s2 = load_vector<Four>(c + 8),
+           s3 = load_vector<Four>(c + 12);
+      for (std::int64_t i = 0; i < call.k; ++i, panel += 16) {
+        s0 += w[i] * load_vector<Four>(panel);
+        s1 += w[i] * load_vector<Four>(panel + 4);
+        s2 += w[i] * load_vector<Four>(panel + 8);
+        s3 += w[i] * load_vector<Four>(panel + 12);
+      }
+      std::memcpy(c, &s0, sizeof s0);
+      std::memcpy(c + 4, &s1, sizeof s1);
+      std::memcpy(c + 8, &s2, sizeof s2);
+      std::memcpy(c + 12, &s3, sizeof s3);
     }
-    for (int j = 0; j < 16; ++j) c[o * stride + j] = sum[j];
   }
 }
 

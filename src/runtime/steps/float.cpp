@@ -1,9 +1,7 @@
-// Operators that stay float: convolutions and matrix products on the float GEMM, everything else by its reference
-// evaluation.
+// Operators that stay float: matrix products on the float GEMM, what other files cover, everything else by its
+// reference evaluation.
 #include <algorithm>
-#include <cstring>
 
-#include "ops/support/geometry.h"
 #include "runtime/plan.h"
 #include "runtime/steps/float_simple.h"
 
@@ -54,95 +52,6 @@ class Reference final : public PreparedStep {
   const Op& op_;
   EvalContext context_;
   std::vector<Bound> inputs_, outputs_;
-};
-
-/// Conv in two dimensions: panels of 16 output positions against all filters of a group.
-class FloatConvolution final : public PreparedStep {
- public:
-  FloatConvolution(const PlanContext& plan, const Step& step, const Window& window)
-      : x_(plan.slot(step.inputs[0])),
-        w_(plan.slot(step.inputs[1])),
-        bias_(step.inputs.size() > 2 && step.inputs[2] >= 0 ? &plan.slot(step.inputs[2]) : nullptr),
-        y_(plan.slot(step.outputs[0])),
-        window_(window),
-        gemm_(plan.kernels.real),
-        twofold_(plan.before_quantizer(step.outputs[0]) ? plan.kernels.twofold : nullptr) {
-    kernel = std::string("conv_") + (twofold_ != nullptr ? plan.kernels.double_name : plan.kernels.float_name);
-    k_ = w_.shape[1] * w_.shape[2] * w_.shape[3];
-    groups_ = step.node.get_int("group", 1);
-    outputs_ = w_.shape[0] / groups_;
-    plane_ = y_.shape[2] * y_.shape[3];
-    panels_ = (plane_ + width - 1) / width;
-    operations = 2 * y_.shape[0] * plane_ * w_.shape[0] * k_;
-    ceiling = CeilingKind::real;
-    weight_bytes = w_.shape[0] * k_ * 4;
-    parts_ = std::min<std::int64_t>(y_.shape[0] * groups_ * panels_, plan.threads * 4);
-    part_bytes_ = static_cast<std::size_t>((k_ + outputs_) * width) * 4;
-    scratch_bytes = part_bytes_ * static_cast<std::size_t>(parts_);
-  }
-
-  Status run(ThreadPool& pool) override {
-    const std::int64_t total = y_.shape[0] * groups_ * panels_;
-    pool.parallel(parts_, [&](std::int64_t part) {
-      auto* panel = reinterpret_cast<float*>(scratch + part_bytes_ * static_cast<std::size_t>(part));
-      for (std::int64_t i = total * part / parts_; i < total * (part + 1) / parts_; ++i) one_panel(i, panel);
-    });
-    return {};
-  }
-
- private:
-  void one_panel(std::int64_t index, float* panel) const {
-    const std::int64_t image = index / panels_, first = index % panels_ * width,  // image: of a sample and group
-        columns = std::min(width, plane_ - first), group = image % groups_;
-    gather(image, first, columns, panel);
-    const float* w = w_.as<float>() + group * outputs_ * k_;
-    float* y = y_.as<float>() + image * outputs_ * plane_ + first;
-    const float* bias = bias_ != nullptr ? bias_->as<float>() + group * outputs_ : nullptr;
-    if (columns == width) {
-      multiply(w, panel, bias, y, plane_);
-      return;
-    }
-    float* tail = panel + k_ * width;
-    multiply(w, panel, bias, tail, width);
-    for (std::int64_t o = 0; o < outputs_; ++o)
-      std::memcpy(y + o * plane_, tail + o * width, static_cast<std::size_t>(columns) * 4);
-  }
-
-  void multiply(const float* w, const float* panel, const float* bias, float* c, std::int64_t stride) const {
-    if (twofold_ != nullptr) return twofold_(w, outputs_, k_, panel, bias, nullptr, c, stride);
-    gemm_(w, outputs_, k_, panel, bias, c, stride);
-  }
-
-  void gather(std::int64_t image, std::int64_t first, std::int64_t columns, float* panel) const {
-    const std::int64_t channels = x_.shape[1] / groups_, h = x_.shape[2], w = x_.shape[3], out_w = y_.shape[3];
-    const float* x = x_.as<float>() + image * channels * h * w;
-    std::int64_t oy[width], ox[width];
-    for (std::int64_t j = 0; j < width; ++j) {
-      const std::int64_t p = first + std::min(j, columns - 1);
-      oy[j] = p / out_w * window_.stride_h - window_.pad_top;
-      ox[j] = p % out_w * window_.stride_w - window_.pad_left;
-    }
-    for (std::int64_t c = 0; c < channels; ++c, x += h * w) {
-      for (std::int64_t ky = 0; ky < window_.kernel_h; ++ky) {
-        for (std::int64_t kx = 0; kx < window_.kernel_w; ++kx, panel += width) {
-          for (std::int64_t j = 0; j < width; ++j) {
-            const std::int64_t iy = oy[j] + ky * window_.dilation_h, ix = ox[j] + kx * window_.dilation_w;
-            panel[j] = iy >= 0 && iy < h && ix >= 0 && ix < w ? x[iy * w + ix] : 0.0f;
-          }
-        }
-      }
-    }
-  }
-
-  const Slot& x_;
-  const Slot& w_;
-  const Slot* bias_;
-  const Slot& y_;
-  Window window_;
-  FloatGemm gemm_;
-  DoubleGemm twofold_;                                          // nullptr: sums are float
-  std::int64_t k_, groups_, outputs_, plane_, panels_, parts_;  // outputs: of a group
-  std::size_t part_bytes_;
 };
 
 struct PackedFloats {
@@ -198,7 +107,17 @@ class FloatDense final : public PreparedStep {
       if (twofold_ != nullptr)
         twofold_(x_.as<float>(), rows_, k_, panel, nullptr, bias, sums, width);
       else
-        gemm_(x_.as<float>(), rows_, k_, panel, nullptr, sums, width);
+        gemm_({.w = x_.as<float>(),
+               .row = k_,
+               .outputs = rows_,
+               .k = k_,
+               .panels = panel,
+               .panel_count = 1,
+               .columns = width,
+               .bias = nullptr,
+               .add = false,
+               .c = sums,
+               .stride = width});
       const std::int64_t n = std::min(width, outputs_ - p * width);
       for (std::int64_t r = 0; r < rows_; ++r) {
         float* y = y_.as<float>() + r * outputs_ + p * width;
@@ -230,22 +149,6 @@ bool all_float(const PlanContext& plan, const Step& step) {
                      [&](std::int32_t v) { return v < 0 || plan.slot(v).dtype == DType::f32; });
 }
 
-std::unique_ptr<PreparedStep> make_convolution(const PlanContext& plan, const Step& step) {
-  const Slot &x = plan.slot(step.inputs[0]), &w = plan.slot(step.inputs[1]), &y = plan.slot(step.outputs[0]);
-  if (x.shape.size() != 4 || y.bytes == 0) return nullptr;
-  ops::WindowGeometry g;
-  if (!ops::resolve_conv_padding(step.node, ops::Dims(Shape{w.shape[2], w.shape[3]}),
-                                 ops::Dims(Shape{x.shape[2], x.shape[3]}), g)
-           .ok())
-    return nullptr;
-  const Window window{g.kernel[0],   g.kernel[1],    g.stride[0],    g.stride[1],  g.dilation[0],
-                      g.dilation[1], g.pad_begin[0], g.pad_begin[1], g.pad_end[0], g.pad_end[1]};
-  const bool twofold = plan.before_quantizer(step.outputs[0]);
-  if (!twofold && w.shape[1] == 1 && step.node.get_int("group", 1) == x.shape[1] && x.shape[1] > 1)
-    return make_float_depthwise(plan, step, window);
-  return std::make_unique<FloatConvolution>(plan, step, window);
-}
-
 std::unique_ptr<PreparedStep> make_dense(const PlanContext& plan, const Step& step) {
   const Slot &x = plan.slot(step.inputs[0]), &w = plan.slot(step.inputs[1]);
   if (w.constant == nullptr || w.shape.size() != 2 || x.shape.empty() || w.bytes == 0) return nullptr;
@@ -274,7 +177,7 @@ std::unique_ptr<PreparedStep> make_dense(const PlanContext& plan, const Step& st
 std::unique_ptr<PreparedStep> make_float(const PlanContext& plan, const Step& step) {
   std::unique_ptr<PreparedStep> made;
   const bool products = step.inputs.size() >= 2 && step.inputs[0] >= 0 && step.inputs[1] >= 0 && all_float(plan, step);
-  if (products && step.node.is("Conv")) made = make_convolution(plan, step);
+  if (products && step.node.is("Conv")) made = make_float_convolution(plan, step);
   if (products && (step.node.is("Gemm") || step.node.is("MatMul"))) made = make_dense(plan, step);
   if (products) made = made == nullptr ? make_float_recurrent(plan, step) : std::move(made);
   if (made == nullptr) made = make_float_simple(plan, step);

@@ -19,6 +19,8 @@ std::unique_ptr<PreparedStep> make_float_resize(const PlanContext& plan, const S
 std::unique_ptr<PreparedStep> make_float_softmax(const PlanContext& plan, const Step& step);
 /// LSTM, GRU; nullptr with peepholes, lengths, clip, other activations or layout, a GRU that resets before its product.
 std::unique_ptr<PreparedStep> make_float_recurrent(const PlanContext& plan, const Step& step);
+/// Conv of images; nullptr when it has other dimensions or no output.
+std::unique_ptr<PreparedStep> make_float_convolution(const PlanContext& plan, const Step& step);
 /// A convolution of images with one input channel a group.
 std::unique_ptr<PreparedStep> make_float_depthwise(const PlanContext& plan, const Step& step, const Window& window);
 
