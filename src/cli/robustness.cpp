@@ -1,5 +1,6 @@
 #include "cli/robustness.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "cli/engine.h"
@@ -43,15 +44,37 @@ Graph graph_of(const std::string& file) {
   return std::move(model.graph);
 }
 
+bool contains(const std::vector<std::string>& list, const std::string& name) {
+  return std::find(list.begin(), list.end(), name) != list.end();
+}
+
+/// What was mistyped is said before what the model lacks.
+void check_names(const AttackSettings& settings) {
+  if (!contains({"auto", "executor", "runtime"}, settings.backend))
+    throw Error("there is no backend '" + settings.backend + "'", "--backend", "known: auto, executor, runtime");
+  if (!contains({"own", "mask", "clip", "smooth"}, settings.gradient))
+    throw Error("there is no gradient '" + settings.gradient + "'", "--gradient", "known: own, mask, clip, smooth");
+  for (const std::string& attack : settings.attacks)
+    if (!contains(known_attacks(), attack))
+      throw Error("there is no attack '" + attack.substr(0, 64) + "'", "--attack", suggestion(attack, known_attacks()));
+}
+
 }  // namespace
+
+std::vector<std::string> known_attacks() {
+  return {
+#define NNQ_ROW(stem) #stem,
+#include "nnq_registry/attacks.inc"
+#undef NNQ_ROW
+  };
+}
 
 AttackReport attack_file(const std::string& file, const AttackSettings& settings) {
   AttackRequest request;
   request.name = file;
   request.epsilons = budgets(settings.epsilons);
   request.parameters = parse_parameters(settings.parameters);
-  if (settings.backend != "auto" && settings.backend != "executor" && settings.backend != "runtime")
-    throw Error("there is no backend '" + settings.backend + "'", "--backend", "known: auto, executor, runtime");
+  check_names(settings);
   const LoadedModel model = load_model(file);
   request.packed = model.packed;
   request.model = model.packed ? graph_beside(file) : model.graph;

@@ -24,6 +24,9 @@ struct AttackSettings {
   std::vector<float> mean, std;
 };
 
+/// The files of src/methods/attack/, without loading the training library.
+std::vector<std::string> known_attacks();
+
 /// Attacks the model in `file` on the test split. Throws nnq::Error.
 AttackReport attack_file(const std::string& file, const AttackSettings& settings);
 

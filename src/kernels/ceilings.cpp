@@ -79,6 +79,7 @@ std::vector<Ceiling> measure_ceilings(Isa isa) {
   using enum CeilingKind;
   loop(Isa::avx512, int8, "int8: vpdpbusd", avx512::ceiling_int8);
   loop(Isa::avx512, binary, "binary: vpxord, vpopcntd, vpaddd", avx512::ceiling_binary);
+  loop(Isa::avx512, lookup, "lookup of 4 bits: vpshufb, vpaddb zmm", avx512::ceiling_lookup);
   loop(Isa::avx512, real, "float: vfmadd231ps zmm", avx512::ceiling_float);
   loop(Isa::avx2, int8, "int8: vpmaddwd, vpaddd", avx2::ceiling_int8);
   loop(Isa::avx2, narrow, "narrow int8: vpmaddubsw, vpaddw", avx2::ceiling_narrow);

@@ -40,6 +40,7 @@ namespace avx512 {
 std::int64_t ceiling_float(std::int64_t count) noexcept;
 std::int64_t ceiling_int8(std::int64_t count) noexcept;    // vpdpbusd
 std::int64_t ceiling_binary(std::int64_t count) noexcept;  // vpxord, vpopcntd, vpaddd
+std::int64_t ceiling_lookup(std::int64_t count) noexcept;  // vpshufb, vpaddb: four bits of 64 channels
 }  // namespace avx512
 #endif
 

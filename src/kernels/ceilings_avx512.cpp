@@ -34,6 +34,14 @@ std::int64_t ceiling_int8(std::int64_t count) noexcept {
   return operations;
 }
 
+std::int64_t ceiling_lookup(std::int64_t count) noexcept {
+  const std::int64_t operations = count * 24 * 64 * 4 * 2;
+#define NNQ_STEP(i) "vpshufb %%zmm28, %%zmm29, %%zmm30\n\tvpaddb %%zmm30, %%zmm" #i ", %%zmm" #i "\n\t"
+  NNQ_LOOP(NNQ_TIMES24(NNQ_STEP));
+#undef NNQ_STEP
+  return operations;
+}
+
 std::int64_t ceiling_binary(std::int64_t count) noexcept {
   const std::int64_t operations = count * 24 * 512 * 2;
 #define NNQ_STEP(i) \

@@ -48,6 +48,9 @@ TEST(AttackVerb, BadBudgetsAndNamesAreOneLine) {
     EXPECT_TRUE(ran.out.empty()) << rest;
   }
   EXPECT_EQ(nnq("attack /no/such.onnx").code, 2);
+  // Before anything about the model, which has no data set.
+  EXPECT_THAT(nnq("attack " + files().real() + " --gradient clop").err, HasSubstr("there is no gradient 'clop'"));
+  EXPECT_THAT(nnq("attack " + files().real() + " --attack pdg").err, HasSubstr("there is no attack 'pdg'"));
   EXPECT_THAT(nnq("attack " + files().real()).err, HasSubstr("--data"));
 }
 

@@ -47,6 +47,9 @@ const std::vector<Precision> precisions = {
     {"W2A6", 2, -2, {1, 2}, {.min = 0, .max = 63, .bits = 6}},
     {"W2A2", 2, -2, {1, 2}, {.min = 0, .max = 3, .bits = 2}}};
 
+/// Sanitizers take ten times as long: fewer layers, of every kind.
+constexpr int few(int rounds) { return NNQ_SANITIZED ? (rounds * 2 + 4) / 5 : rounds; }
+
 class WinogradLayer : public ::testing::TestWithParam<Precision> {};
 
 TEST_P(WinogradLayer, SumsAreTheInterpreters) {
@@ -54,7 +57,7 @@ TEST_P(WinogradLayer, SumsAreTheInterpreters) {
   Random random(5, p.name);
   const auto below = [&](std::uint64_t n) { return static_cast<std::int64_t>(random.below(n)); };
   std::set<std::string> kernels;
-  for (int round = 0; round < 40; ++round) {
+  for (int round = 0; round < few(40); ++round) {
     Window w{.kernel_h = 3, .kernel_w = 3};
     if (round % 4 != 0) w.pad_top = below(3), w.pad_left = below(3), w.pad_bottom = below(3), w.pad_right = below(3);
     // Some of more than one block, and of more pairs of channels than are transformed at a time.
@@ -91,7 +94,7 @@ TEST(WinogradLayer, OnePanelOfOutputsOnSeveralThreads) {
   Random random(7);
   const Shape shape{1, 1024, 14, 14};
   const Program program = filtered(precisions[0], shape, 16, {.kernel_h = 3, .kernel_w = 3}, 0, -1, random);
-  for (int round = 0; round < 10; ++round) {
+  for (int round = 0; round < few(10); ++round) {
     expect_interpreters_bits(program, {random_codes(precisions[0], shape, random)}, "one panel");
     if (HasFatalFailure()) return;
   }

@@ -17,15 +17,6 @@ namespace {
 
 using nlohmann::ordered_json;
 
-/// "fgsm, pgd, ...": the files of src/methods/attack/, without loading the training library.
-std::string known_attacks() {
-  std::string names;
-#define NNQ_ROW(stem) names += (names.empty() ? "" : ", ") + std::string(#stem);
-#include "nnq_registry/attacks.inc"
-#undef NNQ_ROW
-  return names;
-}
-
 /// A model's name in a picture: its file's, or its run's where the file is a run's "model".
 std::string short_name(const std::string& file) {
   const std::filesystem::path path(file);
@@ -88,7 +79,9 @@ class Attack final : public Verb {
   }
   void options(CLI::App& app) override {
     app.add_option("MODEL", files_, "models: .onnx (float, training form or frozen) or .nnq")->required();
-    app.add_option("--attack", settings_.attacks, "attacks: " + known_attacks())->delimiter(',')->capture_default_str();
+    app.add_option("--attack", settings_.attacks, fmt::format("attacks: {}", fmt::join(known_attacks(), ", ")))
+        ->delimiter(',')
+        ->capture_default_str();
     app.add_option("--epsilon", settings_.epsilons, "largest change of a pixel in 0..1, or several")
         ->delimiter(',')
         ->capture_default_str();
