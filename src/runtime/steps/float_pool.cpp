@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "core/clones.h"
 #include "ops/support/geometry.h"
 #include "runtime/steps/float_simple.h"
 
@@ -29,6 +30,21 @@ struct Axis {
     from = std::min(from, to);
   }
 };
+
+/// out[i] = the larger of it and in[i * stride]; NaN wins. The usual strides as constants, for the vectoriser.
+NNQ_CLONES void keep_largest(const float* __restrict in, std::int64_t stride, std::int64_t count,
+                             float* __restrict out) {
+  if (stride == 1) {
+    for (std::int64_t i = 0; i < count; ++i) out[i] = in[i] > out[i] || in[i] != in[i] ? in[i] : out[i];
+  } else if (stride == 2) {
+    for (std::int64_t i = 0; i < count; ++i) out[i] = in[2 * i] > out[i] || in[2 * i] != in[2 * i] ? in[2 * i] : out[i];
+  } else {
+    for (std::int64_t i = 0; i < count; ++i) {
+      const float v = in[i * stride];
+      out[i] = v > out[i] || v != v ? v : out[i];
+    }
+  }
+}
 
 class FloatPool final : public PreparedStep {
  public:
@@ -78,14 +94,8 @@ class FloatPool final : public PreparedStep {
 
   void largest(const float* x, std::int64_t oy, float* y) const {
     std::fill_n(y, w_.out, -std::numeric_limits<float>::infinity());
-    taps(x, oy, [&](const float* in, std::int64_t from, std::int64_t count) {
-      float* out = y + from;
-      const std::int64_t stride = w_.stride;
-      for (std::int64_t i = 0; i < count; ++i) {
-        const float v = in[i * stride];
-        out[i] = v > out[i] || v != v ? v : out[i];  // NaN wins
-      }
-    });
+    taps(x, oy,
+         [&](const float* in, std::int64_t from, std::int64_t count) { keep_largest(in, w_.stride, count, y + from); });
   }
 
   void average(const float* x, std::int64_t oy, double* sums, float* y) const {
