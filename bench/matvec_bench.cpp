@@ -99,9 +99,18 @@ class Shape {
   void add_float() {
     const nnq::GemmKernels& kernels = nnq::gemm_kernels(nnq::active_isa());
     add("float layer", 4, [this, &kernels] {
-      for (std::int64_t p = 0; p < outputs_ / nnq::panel_width; ++p)
-        kernels.real(x_.data(), 1, inputs_, floats_.data() + p * inputs_ * nnq::panel_width, nullptr,
-                     y_.data() + p * nnq::panel_width, nnq::panel_width);
+      // One row of inputs times panels of 16 outputs.
+      kernels.real({.w = x_.data(),
+                    .row = inputs_,
+                    .outputs = 1,
+                    .k = inputs_,
+                    .panels = floats_.data(),
+                    .panel_count = outputs_ / nnq::panel_width,
+                    .columns = nnq::panel_width,
+                    .bias = nullptr,
+                    .add = false,
+                    .c = y_.data(),
+                    .stride = outputs_});
     });
   }
 

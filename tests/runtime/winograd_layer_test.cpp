@@ -47,7 +47,7 @@ const std::vector<Precision> precisions = {
     {"W2A6", 2, -2, {1, 2}, {.min = 0, .max = 63, .bits = 6}},
     {"W2A2", 2, -2, {1, 2}, {.min = 0, .max = 3, .bits = 2}}};
 
-/// Sanitizers take ten times as long: fewer layers, of every kind.
+/// Sanitizers take ten times as long: fewer layers.
 constexpr int few(int rounds) { return NNQ_SANITIZED ? (rounds * 2 + 4) / 5 : rounds; }
 
 class WinogradLayer : public ::testing::TestWithParam<Precision> {};

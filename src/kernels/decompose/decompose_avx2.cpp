@@ -1,4 +1,4 @@
-// AVX2, one and two bits: the vector is read once for each scale of the greedy start and once a cycle. What least
+// AVX2, one and two bits: the vector is read twice for the greedy start and once a cycle. What least
 // squares needs, the number and the sum of the values with each code, is summed up under masks: every value goes to
 // every bin, as itself or as zero, so that sums come about in the order in which multibit::accumulate() adds.
 #include <immintrin.h>
@@ -15,7 +15,7 @@ namespace nnq::avx2 {
 namespace {
 
 constexpr std::int64_t lanes = 8;
-/// Beyond it, or where a value is no number, sums may overflow: such vectors are left to the reference.
+/// Where a scale is beyond it or no number, levels may overflow: such vectors are left to the reference.
 constexpr float largest = 1e30F;
 
 /// All bits of the lanes below n.

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::int64_t width = panel_width;
 
-/// Panels that are multiplied together: weights then come from memory once for all of them.
+/// Panels that are multiplied together at the most: weights then come from memory once for all of them.
 constexpr std::int64_t together = 4;
 /// Inputs (channels times taps) that are gathered at a time: those of one panel fit the first-level cache.
 constexpr std::int64_t inputs_at_a_time = 256;
@@ -38,7 +38,9 @@ class FloatConvolution final : public PreparedStep {
     ceiling = CeilingKind::real;
     weight_bytes = w_.shape[0] * k_ * 4;
     // A sum in double cannot be laid down half done.
-    block_ = (twofold_ != nullptr ? 1 : together) * width;
+    const std::int64_t panels = (plane_ + width - 1) / width, images = y_.shape[0] * groups_;
+    // Fewer together where threads would have nothing to do.
+    block_ = (twofold_ != nullptr ? 1 : std::clamp<std::int64_t>(panels * images / plan.threads, 1, together)) * width;
     some_channels_ = twofold_ != nullptr ? channels_ : std::clamp<std::int64_t>(inputs_at_a_time / taps_, 1, channels_);
     blocks_ = (plane_ + block_ - 1) / block_;
     parts_ = std::min<std::int64_t>(y_.shape[0] * groups_ * blocks_, plan.threads * 4);
@@ -119,7 +121,7 @@ class FloatConvolution final : public PreparedStep {
 
 std::unique_ptr<PreparedStep> make_float_convolution(const PlanContext& plan, const Step& step) {
   const Slot &x = plan.slot(step.inputs[0]), &w = plan.slot(step.inputs[1]), &y = plan.slot(step.outputs[0]);
-  if (x.shape.size() != 4 || y.bytes == 0) return nullptr;
+  if (x.shape.size() != 4 || y.bytes == 0 || w.bytes == 0) return nullptr;
   ops::WindowGeometry g;
   if (!ops::resolve_conv_padding(step.node, ops::Dims(Shape{w.shape[2], w.shape[3]}),
                                  ops::Dims(Shape{x.shape[2], x.shape[3]}), g)
@@ -128,8 +130,9 @@ std::unique_ptr<PreparedStep> make_float_convolution(const PlanContext& plan, co
   const Window window{g.kernel[0],   g.kernel[1],    g.stride[0],    g.stride[1],  g.dilation[0],
                       g.dilation[1], g.pad_begin[0], g.pad_begin[1], g.pad_end[0], g.pad_end[1]};
   const bool twofold = plan.before_quantizer(step.outputs[0]);
-  if (!twofold && w.shape[1] == 1 && step.node.get_int("group", 1) == x.shape[1] && x.shape[1] > 1)
-    return make_float_depthwise(plan, step, window);
+  if (!twofold && w.shape[1] == 1 && step.node.get_int("group", 1) == x.shape[1] && x.shape[1] > 1) {
+    if (auto made = make_float_depthwise(plan, step, window)) return made;
+  }
   return std::make_unique<FloatConvolution>(plan, step, window);
 }
 

@@ -76,8 +76,9 @@ class FloatDepthwise final : public PreparedStep {
         offsets_.push_back(phase * phase_ + down / window.stride_h * pitch_ + right / window.stride_w);
       }
     parts_ = std::min<std::int64_t>(planes_, plan.threads == 1 ? 1 : plan.threads * 4);
-    // Behind the last phase and the last row of outputs, what a loop of 32 takes along.
-    in_bytes_ = whole_lines(static_cast<std::size_t>(window.stride_h * window.stride_w * phase_ + step_of_outputs) * 4);
+    // Behind the last phase and the last row of outputs, what a loop of 32 takes along: from the rightmost tap on.
+    const std::int64_t behind = pitch_ - y_.shape[3] + step_of_outputs;
+    in_bytes_ = whole_lines(static_cast<std::size_t>(window.stride_h * window.stride_w * phase_ + behind) * 4);
     part_bytes_ = in_bytes_ + whole_lines(static_cast<std::size_t>(y_.shape[2] * pitch_ + step_of_outputs) * 4);
     scratch_bytes = part_bytes_ * static_cast<std::size_t>(parts_);
   }
@@ -143,6 +144,15 @@ class FloatDepthwise final : public PreparedStep {
 }  // namespace
 
 std::unique_ptr<PreparedStep> make_float_depthwise(const PlanContext& plan, const Step& step, const Window& window) {
+  // In double: the product of extreme strides or dilations fits no integer.
+  const Shape &x = plan.slot(step.inputs[0]).shape, &y = plan.slot(step.outputs[0]).shape;
+  const auto reach = [](std::int64_t kernel, std::int64_t dilation, std::int64_t stride) {
+    return static_cast<double>(kernel - 1) * static_cast<double>(dilation) + static_cast<double>(stride);
+  };
+  const double area =
+      (static_cast<double>(y[2] * window.stride_h) + reach(window.kernel_h, window.dilation_h, window.stride_h)) *
+      (static_cast<double>(y[3] * window.stride_w) + reach(window.kernel_w, window.dilation_w, window.stride_w));
+  if (area > 16 * static_cast<double>(x[2] * x[3] + y[2] * y[3]) + 65536) return nullptr;
   return std::make_unique<FloatDepthwise>(plan, step, window);
 }
 

@@ -21,7 +21,8 @@ std::unique_ptr<PreparedStep> make_float_softmax(const PlanContext& plan, const 
 std::unique_ptr<PreparedStep> make_float_recurrent(const PlanContext& plan, const Step& step);
 /// Conv of images; nullptr when it has other dimensions or no output.
 std::unique_ptr<PreparedStep> make_float_convolution(const PlanContext& plan, const Step& step);
-/// A convolution of images with one input channel a group.
+/// A convolution of images with one input channel a group; nullptr when strides, pads or dilations are so large that its
+/// scratch would be.
 std::unique_ptr<PreparedStep> make_float_depthwise(const PlanContext& plan, const Step& step, const Window& window);
 
 }  // namespace nnq
