@@ -136,7 +136,8 @@ Workload lstm(const Setting& setting, std::int64_t layers, std::int64_t hidden) 
              {Kind::faster, "W2A2 alternating", {"ONNX Runtime int8 dynamic"}, 2.5},
              {Kind::faster, "fp32", {"ONNX Runtime fp32"}, 0.95},
              {Kind::faster, "W4A8", {"nnq W8A8"}, 0.95},
-             {Kind::faster, "W2A8", {"nnq W4A8"}, 0.95}};
+             {Kind::faster, "W2A8", {"nnq W4A8"}, 0.95},
+             {Kind::faster, "W2A2 alternating", {"nnq W2A8"}, 0.95}};
   return w;
 }
 

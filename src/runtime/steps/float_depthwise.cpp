@@ -12,7 +12,6 @@ namespace nnq {
 namespace {
 
 using Floats = float __attribute__((vector_size(32)));
-using Loose = float __attribute__((vector_size(32), aligned(4), may_alias));  // where it lies, whatever the alignment
 constexpr std::int64_t lanes = 8, step_of_outputs = 4 * lanes;
 
 /// y[i] = start + sum over t of w[t] * x[offsets[t] + i]; i goes to a multiple of 32 behind `count`.
@@ -21,18 +20,22 @@ NNQ_CLONES void add_taps(const float* x, const std::int64_t* offsets, const floa
   for (std::int64_t i = 0; i < count; i += step_of_outputs) {
     Floats sum0 = Floats{} + start, sum1 = sum0, sum2 = sum0, sum3 = sum0;
     for (std::int64_t t = 0; t < taps; ++t) {
-      const auto* v = reinterpret_cast<const Loose*>(x + offsets[t] + i);
+      const float* const from = x + offsets[t] + i;
       const Floats weight = Floats{} + w[t];
-      sum0 += weight * v[0];
-      sum1 += weight * v[1];
-      sum2 += weight * v[2];
-      sum3 += weight * v[3];
+      Floats v0, v1, v2, v3;  // one by one: g++ copies an array of them through memory
+      __builtin_memcpy(&v0, from, sizeof v0);
+      __builtin_memcpy(&v1, from + lanes, sizeof v1);
+      __builtin_memcpy(&v2, from + 2 * lanes, sizeof v2);
+      __builtin_memcpy(&v3, from + 3 * lanes, sizeof v3);
+      sum0 += weight * v0;
+      sum1 += weight * v1;
+      sum2 += weight * v2;
+      sum3 += weight * v3;
     }
-    auto* to = reinterpret_cast<Loose*>(y + i);
-    to[0] = sum0;
-    to[1] = sum1;
-    to[2] = sum2;
-    to[3] = sum3;
+    __builtin_memcpy(y + i, &sum0, sizeof sum0);
+    __builtin_memcpy(y + i + lanes, &sum1, sizeof sum1);
+    __builtin_memcpy(y + i + 2 * lanes, &sum2, sizeof sum2);
+    __builtin_memcpy(y + i + 3 * lanes, &sum3, sizeof sum3);
   }
 }
 
