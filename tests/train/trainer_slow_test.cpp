@@ -88,30 +88,49 @@ bool disturb(const std::filesystem::path& folder, std::chrono::milliseconds time
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+struct Disturbed {
+  bool ended = false;
+  int times = 0;
+  std::vector<std::int64_t> steps;  // of the checkpoint behind each
+};
+
+/// Trains in `folder` until a child ends by itself, each disturbed after at most `longest`.
+Disturbed disturbed_run(const std::filesystem::path& folder, std::chrono::milliseconds longest,
+                        const std::vector<int>& signals, unsigned seed) {
+  std::mt19937 random(seed);
+  Disturbed run;
+  for (std::size_t i = 0; i < 200 && !run.ended; ++i) {
+    const std::chrono::milliseconds time(random() % static_cast<unsigned>(longest.count() + 1));
+    run.ended = disturb(folder, time, signals[i % signals.size()]);
+    if (!run.ended) ++run.times;
+    const auto checkpoint = load_checkpoint(folder);  // whole, or none: throws otherwise
+    run.steps.push_back(checkpoint ? checkpoint->step : 0);
+  }
+  return run;
+}
+
 void survive(const std::vector<int>& signals, unsigned seed) {
-  const TemporaryFolder whole("kill_whole"), broken("kill_broken");
+  const TemporaryFolder whole("kill_whole");
   const auto start = std::chrono::steady_clock::now();
   const TrainResult expected = train_in(whole.path, false);
-  const auto full = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start);
-  std::mt19937 random(seed);
-  bool ended = false;
-  int disturbed = 0;
-  std::vector<std::int64_t> steps;
-  for (int i = 0; i < 200 && !ended; ++i) {
-    const std::chrono::milliseconds time(random() % static_cast<unsigned>(full.count() / 3 + 1));
-    ended = disturb(broken.path, time, signals[static_cast<std::size_t>(i) % signals.size()]);
-    if (!ended) ++disturbed;
-    const auto checkpoint = load_checkpoint(broken.path);  // whole, or none: throws otherwise
-    steps.push_back(checkpoint ? checkpoint->step : 0);
+  auto longest = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start) / 3;
+  auto broken = std::make_unique<TemporaryFolder>("kill_broken");
+  Disturbed run = disturbed_run(broken->path, longest, signals, seed);
+  // The machine may have become faster since the whole run was timed: the same again, more often.
+  for (int again = 0; again < 5 && run.ended && run.times < 3; ++again) {
+    longest /= 3;
+    broken = nullptr;
+    broken = std::make_unique<TemporaryFolder>("kill_broken");
+    run = disturbed_run(broken->path, longest, signals, seed);
   }
-  EXPECT_TRUE(ended) << disturbed << " disturbances, last step " << steps.back();
-  EXPECT_GE(disturbed, 3) << "the run was over before it was disturbed often enough";
-  EXPECT_TRUE(std::is_sorted(steps.begin(), steps.end()));
-  const TrainResult result = train_in(broken.path, true);
+  EXPECT_TRUE(run.ended) << run.times << " disturbances, last step " << run.steps.back();
+  EXPECT_GE(run.times, 3) << "the run was over before it was disturbed often enough";
+  EXPECT_TRUE(std::is_sorted(run.steps.begin(), run.steps.end()));
+  const TrainResult result = train_in(broken->path, true);
   EXPECT_EQ(result.epochs_done, expected.epochs_done);
   EXPECT_EQ(result.best_validation, expected.best_validation);
   EXPECT_TRUE(result.graph.initializers == expected.graph.initializers);
-  EXPECT_TRUE(load_checkpoint(broken.path)->tensors == load_checkpoint(whole.path)->tensors);
+  EXPECT_TRUE(load_checkpoint(broken->path)->tensors == load_checkpoint(whole.path)->tensors);
   for (std::size_t i = 0; i < expected.history.size(); ++i)
     EXPECT_EQ(result.history[i].loss, expected.history[i].loss) << "epoch " << i + 1;
 }
