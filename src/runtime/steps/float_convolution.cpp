@@ -37,9 +37,8 @@ class FloatConvolution final : public PreparedStep {
     operations = 2 * y_.shape[0] * plane_ * w_.shape[0] * k_;
     ceiling = CeilingKind::real;
     weight_bytes = w_.shape[0] * k_ * 4;
-    // A sum in double cannot be laid down half done.
     const std::int64_t panels = (plane_ + width - 1) / width, images = y_.shape[0] * groups_;
-    // Fewer together where threads would have nothing to do.
+    // A sum in double cannot be laid down half done; fewer panels together where threads would have nothing to do.
     block_ = (twofold_ != nullptr ? 1 : std::clamp<std::int64_t>(panels * images / plan.threads, 1, together)) * width;
     some_channels_ = twofold_ != nullptr ? channels_ : std::clamp<std::int64_t>(inputs_at_a_time / taps_, 1, channels_);
     blocks_ = (plane_ + block_ - 1) / block_;
