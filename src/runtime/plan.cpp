@@ -10,6 +10,7 @@
 #include "runtime/before_quantizers.h"
 #include "runtime/float_chains.h"
 #include "runtime/real_planes_steps.h"
+#include "runtime/relus_behind.h"
 #include "runtime/shapes.h"
 #include "runtime/steps/layer_choice.h"
 #include "runtime/vector_steps.h"
@@ -302,15 +303,19 @@ class Planner {
   Status prepare() {
     const Isa isa = active_isa();
     const std::vector<bool> rounded_once = before_quantizers(program_);
-    const PlanContext context{program_, plan_.slots,  gemm_kernels(isa), isa,           options_.threads,
-                              weights_, rounded_once, options_.tuner,    options_.cache};
+    const std::vector<const Step*> relus = relus_behind(program_);
+    const PlanContext context{program_,     plan_.slots, gemm_kernels(isa), isa,           options_.threads, weights_,
+                              rounded_once, relus,       options_.tuner,    options_.cache};
     const FloatChains chains(program_, plan_.slots);
+    std::vector<bool> done(program_.steps.size(), false);
     for (std::size_t i = 0; i < program_.steps.size(); ++i) {
       const Step& step = program_.steps[i];
       const FloatChain* chain = chains.at(i);
-      if (is_constant(step) || (chain == nullptr && chains.swallows(i))) continue;
+      if (is_constant(step) || done[i] || (chain == nullptr && chains.swallows(i))) continue;
       plan_.steps.push_back(chain != nullptr ? make_float_chain(context, *chain) : make(context, step));
       plan_.sources.push_back(&step);
+      if (const Step* also = plan_.steps.back()->also)
+        done[static_cast<std::size_t>(also - program_.steps.data())] = true;
     }
     return place_all();
   }

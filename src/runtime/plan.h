@@ -55,6 +55,7 @@ class PreparedStep {
   double ceiling_share = 1;                      // of that ceiling's operations that the kernel's instructions can do
   std::int64_t weight_bytes = 0;                 // weights as packed, read once a run
   std::vector<std::int32_t> reads, writes;       // values, where they are not those of the program's step
+  const Step* also = nullptr;                    // a later step that this one does, too
   std::size_t scratch_bytes = 0;                 // wanted; `scratch` is set before the first run
   std::byte* scratch = nullptr;
   std::shared_ptr<const void> held;  // shared with other plans of the model, needed while planning
@@ -70,11 +71,13 @@ struct PlanContext {
   int threads;
   SharedWeights& weights;
   const std::vector<bool>& before_quantizers;  // by value (before_quantizers.h)
+  const std::vector<const Step*>& relus;       // by value (relus_behind.h)
   Tuner* tuner = nullptr;                      // measures which kernel a layer takes; none: the cost model says
   WeightsCache* cache = nullptr;               // has packed weights on disk; none: they are packed
 
   Slot& slot(std::int32_t value) const { return slots[static_cast<std::size_t>(value)]; }
   bool before_quantizer(std::int32_t value) const { return before_quantizers[static_cast<std::size_t>(value)]; }
+  const Step* relu_behind(std::int32_t value) const { return relus[static_cast<std::size_t>(value)]; }
   const CodeType& code(std::int32_t value) const { return program.values[static_cast<std::size_t>(value)].code; }
   /// Weights of a step, made or shared with other plans of the model; `form`: all that they depend on besides the step
   /// and the instruction set.

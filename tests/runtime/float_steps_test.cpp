@@ -52,12 +52,26 @@ Program single(Node node, const std::vector<Tensor>& inputs, bool constants, std
   return p;
 }
 
+/// A Relu of what `p` gives; `kept`: that stays an output.
+void add_relu(Program& p, bool kept = false) {
+  ValueType any;
+  any.dtype = DType::f32;
+  const std::int32_t y = p.outputs[0], z = p.add_value({"z", ValueKind::tensor, any, {}});
+  Step relu;
+  relu.name = "relu";
+  relu.inputs = {y};
+  relu.outputs = {z};
+  relu.node = Node{.name = "relu", .op = "Relu", .domain = "", .inputs = {"y"}, .outputs = {"z"}, .attributes = {}};
+  relu.opset = kOnnxOpset;
+  p.steps.push_back(relu);
+  p.outputs = {z};
+  if (kept) p.outputs.push_back(y);
+}
+
 /// Runs on one and on three threads. exact: the reference's bits, or as near as `slack`; otherwise equal up to rounding
 /// of sums.
-void expect_reference(Node node, const std::vector<Tensor>& tensors, bool constants, bool exact,
-                      const std::string& kernel, std::int64_t opset = kOnnxOpset, float slack = 0) {
-  const Program program = single(std::move(node), tensors, constants, opset);
-  const std::vector<Tensor> inputs(tensors.begin(), constants ? tensors.begin() + 1 : tensors.end());
+void expect_reference(const Program& program, const std::vector<Tensor>& inputs, bool exact, const std::string& kernel,
+                      std::size_t steps = 1, float slack = 0) {
   std::vector<Tensor> expected;
   const Status wanted = interpret_program(program, inputs, expected);
   std::shared_ptr<const Model> model;
@@ -71,18 +85,29 @@ void expect_reference(Node node, const std::vector<Tensor>& tensors, bool consta
     ASSERT_EQ(status.ok(), wanted.ok()) << status.message() << wanted.message();
     if (!wanted.ok()) return;
     EXPECT_EQ(session->steps()[0].kernel.substr(0, kernel.size()), kernel);
-    ASSERT_EQ(outputs[0].shape(), expected[0].shape());
-    for (std::int64_t i = 0; i < outputs[0].count(); ++i) {
-      const float got = outputs[0].as<float>()[i], want = expected[0].as<float>()[i];
-      if (std::isnan(want)) {
-        EXPECT_TRUE(std::isnan(got)) << i;
-      } else if (exact && (slack == 0 || std::abs(got - want) > slack)) {
-        ASSERT_EQ(std::memcmp(&got, &want, sizeof(got)), 0) << i << ": " << got << ", not " << want;
-      } else if (!exact) {
-        ASSERT_NEAR(got, want, 1e-4F * (1 + std::abs(want))) << i;
+    EXPECT_EQ(session->steps().size(), steps);
+    ASSERT_EQ(outputs.size(), expected.size());
+    for (std::size_t o = 0; o < outputs.size(); ++o) {
+      ASSERT_EQ(outputs[o].shape(), expected[o].shape());
+      for (std::int64_t i = 0; i < outputs[o].count(); ++i) {
+        const float got = outputs[o].as<float>()[i], want = expected[o].as<float>()[i];
+        if (std::isnan(want)) {
+          EXPECT_TRUE(std::isnan(got)) << i;
+        } else if (exact && (slack == 0 || std::abs(got - want) > slack)) {
+          ASSERT_EQ(std::memcmp(&got, &want, sizeof(got)), 0) << i << ": " << got << ", not " << want;
+        } else if (!exact) {
+          ASSERT_NEAR(got, want, 1e-4F * (1 + std::abs(want))) << i;
+        }
       }
     }
   }
+}
+
+void expect_reference(Node node, const std::vector<Tensor>& tensors, bool constants, bool exact,
+                      const std::string& kernel, std::int64_t opset = kOnnxOpset, float slack = 0) {
+  const Program program = single(std::move(node), tensors, constants, opset);
+  const std::vector<Tensor> inputs(tensors.begin(), constants ? tensors.begin() + 1 : tensors.end());
+  expect_reference(program, inputs, exact, kernel, 1, slack);
 }
 
 Node node_of(const std::string& op, std::map<std::string, Attribute> attributes, const std::string& domain = "") {
@@ -191,6 +216,37 @@ TEST(FloatSteps, ConvolutionsOfRandomGeometry) {
         node_of("Conv", {{"group", groups}, {"strides", strides}, {"dilations", dilations}, {"pads", pads}}), inputs,
         true, false, each == 1 && groups > 1 && strides[1] <= 6 ? "depthwise" : "conv_float");
     if (HasFailure()) return;
+  }
+}
+
+/// One tap, three by three, and a channel at a time: with the Relu behind them, which then is no step. NaN stays.
+TEST(FloatSteps, ConvolutionsDoTheReluBehindThem) {
+  Random random(8);
+  struct Case {
+    std::int64_t channels, outputs, group, size, stride;
+    const char* kernel;
+  };
+  for (const Case& c :
+       {Case{5, 13, 1, 1, 1, "conv_float"}, Case{300, 6, 1, 1, 1, "conv_float"}, Case{3, 7, 1, 3, 2, "conv_float"},
+        Case{6, 6, 6, 3, 1, "depthwise_float_relu"}, Case{4, 4, 4, 3, 2, "depthwise_float_relu"}}) {
+    // Wider than a panel, no multiple of one; more rows than a strip of one channel has.
+    Tensor x = random_tensor(random, {2, c.channels, c.channels < 10 ? 150 : 20, 37});
+    x.mutable_values<float>()[77] = std::nanf("");
+    const Tensor w = random_tensor(random, {c.outputs, c.channels / c.group, c.size, c.size}),
+                 bias = random_tensor(random, {c.outputs});
+    const std::int64_t pad = c.size / 2;
+    Program p = single(node_of("Conv", {{"kernel_shape", List{c.size, c.size}},
+                                        {"strides", List{c.stride, c.stride}},
+                                        {"pads", List{pad, pad, pad, pad}},
+                                        {"group", c.group}}),
+                       {x, w, bias}, true, kOnnxOpset);
+    Program both = p;
+    add_relu(p);
+    SCOPED_TRACE(c.channels);
+    expect_reference(p, {x}, false, c.kernel);
+    // What is before the Relu is asked for, too.
+    add_relu(both, true);
+    expect_reference(both, {x}, false, std::string(c.kernel).substr(0, 10), 2);
   }
 }
 

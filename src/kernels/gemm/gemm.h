@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "kernels/cpu.h"
 
@@ -26,19 +27,21 @@ using Int8Gemm = void (*)(const std::uint8_t* a, std::size_t row_bytes, const st
 using BinaryGemm = void (*)(const std::uint32_t* a, std::size_t row_words, const std::uint32_t* panels,
                             std::int64_t rows, std::int64_t k32, std::int64_t panel_count, std::int32_t* mismatches,
                             std::int64_t stride) noexcept;
+inline constexpr float no_least = -std::numeric_limits<float>::infinity();
 struct FloatCall {
   const float* w;  // [outputs][row], of which the first k are taken
   std::int64_t row, outputs, k;
   const float* panels;  // [panels][k][16]
   std::int64_t panel_count;
-  std::int64_t columns;  // 1 to 16 of the last panel that anybody reads; the others of its 16 may be left as they are
-  const float* bias;     // [outputs], or nullptr: 0
-  bool add;              // to what c holds, and no bias
+  std::int64_t columns;    // 1 to 16 of the last panel that anybody reads; the others of its 16 may be left as they are
+  const float* bias;       // [outputs], or nullptr: 0
+  bool add;                // to what c holds, and no bias
+  float least = no_least;  // results below are raised to it; NaN stays
   float* c;
   std::int64_t stride;
 };
-/// c[o * stride + 16 p + j] = bias[o] + sum_k w[o][k] * panels[p][k][j], k ascending, for all panels p and columns j:
-/// adding a part of k after another gives the same bits as all at once.
+/// c[o * stride + 16 p + j] = max(least, bias[o] + sum_k w[o][k] * panels[p][k][j]), k ascending, for all panels p and
+/// columns j: adding a part of k after another gives the same bits as all at once.
 using FloatGemm = void (*)(const FloatCall& call) noexcept;
 /// c[o * stride + j] in double for the 16 columns of one panel, from +0 or bias[o], k ascending, then `+ last[j]` (16
 /// columns), and rounded once to float. A product of floats is exact in double, so that a fused multiply-add rounds as

@@ -117,8 +117,13 @@ inline void float_tile(const FloatCall& call, std::int64_t first, const float* p
       unrolled<Halves>([&](auto h) { sum[o][h] = _mm256_fmadd_ps(v, x[h], sum[o][h]); });
     });
   }
-  unrolled<Outputs>(
-      [&](auto o) { unrolled<Halves>([&](auto h) { _mm256_storeu_ps(c + o * call.stride + 8 * h, sum[o][h]); }); });
+  // Here and not sooner: all sixteen registers are taken in the loop, and compilers would fetch it ahead of that.
+  __m256 least;
+  __asm__ volatile("vbroadcastss %1, %0" : "=x"(least) : "m"(call.least));
+  unrolled<Outputs>([&](auto o) {
+    // The second operand where one is NaN.
+    unrolled<Halves>([&](auto h) { _mm256_storeu_ps(c + o * call.stride + 8 * h, _mm256_max_ps(least, sum[o][h])); });
+  });
 }
 
 /// All panels for some outputs: their weights are fetched once. Panels are `panel_size` floats apart.
@@ -202,6 +207,7 @@ void gemm_float(const FloatCall& call) noexcept {
     part.k = std::min(float_block, call.k - i);
     part.panels = call.panels + i * 16;
     part.add = call.add || i > 0;
+    part.least = i + part.k == call.k ? call.least : no_least;
     std::int64_t o = 0;
     // Two sums an output: fewer than four outputs leave the multipliers waiting for sums.
     for (; o + 6 <= call.outputs; o += 6) float_panels<6>(part, call.k * 16, o);

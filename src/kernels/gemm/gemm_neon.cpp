@@ -27,7 +27,13 @@ inline void float_tile(const FloatCall& call, std::int64_t first, const float* p
       unrolled<4>([&](int i) { sum[o][i] = vfmaq_n_f32(sum[o][i], x[i], v); });
     });
   }
-  unrolled<Outputs>([&](int o) { unrolled<4>([&](int i) { vst1q_f32(c + o * call.stride + i * 4, sum[o][i]); }); });
+  const float32x4_t least = vdupq_n_f32(call.least);
+  unrolled<Outputs>([&](int o) {
+    unrolled<4>([&](int i) {
+      // Not vmaxq: -0 stays -0, as everywhere.
+      vst1q_f32(c + o * call.stride + i * 4, vbslq_f32(vcltq_f32(sum[o][i], least), least, sum[o][i]));
+    });
+  });
 }
 
 }  // namespace

@@ -66,6 +66,11 @@ void gemm_float(const FloatCall& call) noexcept {
         s2 += w[i] * load_vector<Four>(panel + 8);
         s3 += w[i] * load_vector<Four>(panel + 12);
       }
+      const Four least = Four{} + call.least;
+      s0 = s0 < least ? least : s0;
+      s1 = s1 < least ? least : s1;
+      s2 = s2 < least ? least : s2;
+      s3 = s3 < least ? least : s3;
       std::memcpy(c, &s0, sizeof s0);
       std::memcpy(c + 4, &s1, sizeof s1);
       std::memcpy(c + 8, &s2, sizeof s2);

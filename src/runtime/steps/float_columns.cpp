@@ -69,6 +69,17 @@ class Pieces {
                        plane = source_.height * source_.width, stride = source_.window.stride_w;
     const float* x = source_.x;
     float* panel = panel_;
+    if (count_ == 1 && pieces_[0].inside == panel_width && stride == 1) {
+      // Layers of one tap: the lines of the next panel are fetched along, for each channel's lies in a page of its own.
+      x += pieces_[0].from;
+      panel += pieces_[0].to;
+      for (std::int64_t c = 0; c < source_.channels; ++c, x += plane, panel += step) {
+        std::memcpy(panel, x, panel_width * sizeof(float));
+        __builtin_prefetch(x + panel_width);
+      }
+      count_ = 0;
+      return;
+    }
     for (std::int64_t c = 0; c < source_.channels; ++c, x += plane, panel += step) {
       for (std::size_t i = 0; i < count_; ++i) {
         const Piece& p = pieces_[i];

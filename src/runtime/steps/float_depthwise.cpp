@@ -1,11 +1,12 @@
-// Float convolutions with one input channel a group. A plane is copied once with its border, split by the strides: what
-// a tap reads under neighbouring outputs then lies side by side, and one loop goes over the whole plane, however short
-// its rows are.
+// Float convolutions with one input channel a group. Strips of rows that fit the first-level cache are copied with
+// their border, split by the strides: what a tap reads under neighbouring outputs then lies side by side, and one loop
+// goes over the whole strip, however short its rows are.
 #include <algorithm>
 #include <vector>
 
 #include "core/clones.h"
 #include "kernels/aligned.h"
+#include "runtime/steps/float_relu.h"
 #include "runtime/steps/float_simple.h"
 
 namespace nnq {
@@ -14,9 +15,14 @@ namespace {
 using Floats = float __attribute__((vector_size(32)));
 constexpr std::int64_t lanes = 8, step_of_outputs = 4 * lanes;
 
-/// y[i] = start + sum over t of w[t] * x[offsets[t] + i]; i goes to a multiple of 32 behind `count`.
+/// Floats of a strip and its sums: 24 KiB, the larger part of a first-level cache.
+constexpr std::int64_t strip_floats = 6144;
+
+/// y[i] = start + sum over t of w[t] * x[offsets[t] + i], and `least` where that is less; i goes to a multiple of 32
+/// behind `count`.
 NNQ_CLONES void add_taps(const float* x, const std::int64_t* offsets, const float* w, std::int64_t taps, float start,
-                         std::int64_t count, float* y) {
+                         float least, std::int64_t count, float* y) {
+  const Floats bound = Floats{} + least;
   for (std::int64_t i = 0; i < count; i += step_of_outputs) {
     Floats sum0 = Floats{} + start, sum1 = sum0, sum2 = sum0, sum3 = sum0;
     for (std::int64_t t = 0; t < taps; ++t) {
@@ -32,6 +38,10 @@ NNQ_CLONES void add_taps(const float* x, const std::int64_t* offsets, const floa
       sum2 += weight * v2;
       sum3 += weight * v3;
     }
+    sum0 = sum0 < bound ? bound : sum0;
+    sum1 = sum1 < bound ? bound : sum1;
+    sum2 = sum2 < bound ? bound : sum2;
+    sum3 = sum3 < bound ? bound : sum3;
     __builtin_memcpy(y + i, &sum0, sizeof sum0);
     __builtin_memcpy(y + i + lanes, &sum1, sizeof sum1);
     __builtin_memcpy(y + i + 2 * lanes, &sum2, sizeof sum2);
@@ -57,32 +67,42 @@ NNQ_CLONES void every_second(const float* __restrict from, std::int64_t count, f
   for (std::int64_t i = 0; i < count; ++i) to[i] = from[2 * i];
 }
 
-class FloatDepthwise final : public PreparedStep {
+class FloatDepthwise final : public WithRelu {
  public:
   FloatDepthwise(const PlanContext& plan, const Step& step, const Window& window)
       : x_(plan.slot(step.inputs[0])),
         w_(plan.slot(step.inputs[1])),
         bias_(step.inputs.size() > 2 && step.inputs[2] >= 0 ? &plan.slot(step.inputs[2]) : nullptr),
-        y_(plan.slot(step.outputs[0])),
+        y_(plan.slot(take_relu(plan, step))),
         window_(window),
         planes_(y_.shape[0] * y_.shape[1]),
-        pitch_(y_.shape[3] + (window.kernel_w - 1) * window.dilation_w / window.stride_w),
-        phase_((y_.shape[2] + (window.kernel_h - 1) * window.dilation_h / window.stride_h) * pitch_) {
-    kernel = "depthwise_float";
+        below_((window.kernel_h - 1) * window.dilation_h / window.stride_h),
+        pitch_(y_.shape[3] + (window.kernel_w - 1) * window.dilation_w / window.stride_w) {
+    kernel = also != nullptr ? "depthwise_float_relu" : "depthwise_float";
     operations = 2 * planes_ * y_.shape[2] * y_.shape[3] * window.kernel_h * window.kernel_w;
     ceiling = CeilingKind::real;
     weight_bytes = static_cast<std::int64_t>(w_.bytes);
+    const std::int64_t phases = window.stride_h * window.stride_w, row = (phases + 1) * pitch_,
+                       most = std::max<std::int64_t>(1, (strip_floats - phases * below_ * pitch_) / row),
+                       strips = (y_.shape[2] + most - 1) / most;
+    rows_ = (y_.shape[2] + strips - 1) / strips;
+    phase_ = (rows_ + below_) * pitch_;
     for (std::int64_t ky = 0; ky < window.kernel_h; ++ky)
       for (std::int64_t kx = 0; kx < window.kernel_w; ++kx) {
         const std::int64_t down = ky * window.dilation_h, right = kx * window.dilation_w,
                            phase = down % window.stride_h * window.stride_w + right % window.stride_w;
         offsets_.push_back(phase * phase_ + down / window.stride_h * pitch_ + right / window.stride_w);
       }
+    for (std::int64_t p = 0; p < window.stride_w; ++p) {
+      const std::int64_t stride = window.stride_w, first = ((p - window.pad_left) % stride + stride) % stride,
+                         to = (first + window.pad_left) / stride;
+      columns_.push_back({first, to, std::min((x_.shape[3] - first + stride - 1) / stride, pitch_ - to)});
+    }
     parts_ = std::min<std::int64_t>(planes_, plan.threads == 1 ? 1 : plan.threads * 4);
     // Behind the last phase and the last row of outputs, what a loop of 32 takes along: from the rightmost tap on.
     const std::int64_t behind = pitch_ - y_.shape[3] + step_of_outputs;
-    in_bytes_ = whole_lines(static_cast<std::size_t>(window.stride_h * window.stride_w * phase_ + behind) * 4);
-    part_bytes_ = in_bytes_ + whole_lines(static_cast<std::size_t>(y_.shape[2] * pitch_ + step_of_outputs) * 4);
+    in_bytes_ = whole_lines(static_cast<std::size_t>(phases * phase_ + behind) * 4);
+    part_bytes_ = in_bytes_ + whole_lines(static_cast<std::size_t>(rows_ * pitch_ + step_of_outputs) * 4);
     scratch_bytes = part_bytes_ * static_cast<std::size_t>(parts_);
   }
 
@@ -90,7 +110,7 @@ class FloatDepthwise final : public PreparedStep {
     pool.parallel(parts_, [this](std::int64_t part) {
       auto* const phases = reinterpret_cast<float*>(scratch + part_bytes_ * static_cast<std::size_t>(part));
       auto* const sums = phases + in_bytes_ / sizeof(float);
-      // Borders stay as they are from plane to plane.
+      // The borders left and right stay as they are from plane to plane.
       std::fill_n(phases, in_bytes_ / sizeof(float), 0.0F);
       for (std::int64_t i = planes_ * part / parts_; i < planes_ * (part + 1) / parts_; ++i) one_plane(i, phases, sums);
     });
@@ -98,39 +118,53 @@ class FloatDepthwise final : public PreparedStep {
   }
 
  private:
+  /// Columns of the image in one phase: every stride-th from `first` on, `count` of them, in columns from `to` on.
+  struct Columns {
+    std::int64_t first, to, count;
+  };
+
   void one_plane(std::int64_t plane, float* phases, float* sums) const {
     const std::int64_t out_h = y_.shape[2], out_w = y_.shape[3], o = plane % y_.shape[1],
                        channel = o / (y_.shape[1] / x_.shape[1]);
-    split(x_.as<float>() + (plane / y_.shape[1] * x_.shape[1] + channel) * x_.shape[2] * x_.shape[3], phases);
+    const float* const x = x_.as<float>() + (plane / y_.shape[1] * x_.shape[1] + channel) * x_.shape[2] * x_.shape[3];
     const auto taps = static_cast<std::int64_t>(offsets_.size());
-    add_taps(phases, offsets_.data(), w_.as<float>() + o * taps, taps, bias_ != nullptr ? bias_->as<float>()[o] : 0.0F,
-             out_h * pitch_, sums);
+    const float start = bias_ != nullptr ? bias_->as<float>()[o] : 0.0F;
     float* y = y_.as<float>() + plane * out_h * out_w;
-    for (std::int64_t oy = 0; oy < out_h; ++oy) copy_row(sums + oy * pitch_, out_w, y + oy * out_w);
+    for (std::int64_t first = 0; first < out_h; first += rows_) {
+      const std::int64_t rows = std::min(rows_, out_h - first);
+      split(x, first, rows + below_, phases);
+      add_taps(phases, offsets_.data(), w_.as<float>() + o * taps, taps, start, least(), rows * pitch_, sums);
+      for (std::int64_t i = 0; i < rows; ++i, y += out_w) copy_row(sums + i * pitch_, out_w, y);
+    }
   }
 
-  /// Row r, column c of the image to phase (r + pad) % stride, row (r + pad) / stride, the columns likewise.
-  void split(const float* x, float* phases) const {
-    const std::int64_t h = x_.shape[2], w = x_.shape[3], sh = window_.stride_h, sw = window_.stride_w,
-                       rows = phase_ / pitch_;
-    for (std::int64_t iy = 0; iy < h; ++iy) {
-      const std::int64_t down = iy + window_.pad_top;
-      if (down / sh >= rows) break;  // no window reaches so far
-      float* const row = phases + down % sh * sw * phase_ + down / sh * pitch_;
-      for (std::int64_t p = 0; p < sw; ++p) {
-        // Columns c with (c + pad) % sw == p.
-        const std::int64_t first = ((p - window_.pad_left) % sw + sw) % sw, to = (first + window_.pad_left) / sw;
-        const std::int64_t count = std::min((w - first + sw - 1) / sw, pitch_ - to);
-        float* const line = row + p * phase_ + to;
-        const float* const from = x + iy * w + first;
-        if (sw == 1) {
-          copy_row(from, count, line);
-        } else if (sw == 2) {
-          every_second(from, count, line);
-        } else {
-          for (std::int64_t i = 0; i < count; ++i) line[i] = from[i * sw];
+  /// `rows` rows of all phases, from that of output row `first` on: row r, column c of the image goes to phase
+  /// (r + pad) % stride, row (r + pad) / stride, the columns likewise.
+  void split(const float* x, std::int64_t first, std::int64_t rows, float* phases) const {
+    const std::int64_t h = x_.shape[2], w = x_.shape[3];
+    std::int64_t iy = first * window_.stride_h - window_.pad_top;
+    for (std::int64_t row = 0; row < rows; ++row) {
+      for (std::int64_t a = 0; a < window_.stride_h; ++a, ++iy) {
+        float* line = phases + a * window_.stride_w * phase_ + row * pitch_;
+        for (const Columns& columns : columns_) {
+          if (iy < 0 || iy >= h)
+            std::fill_n(line + columns.to, std::max<std::int64_t>(columns.count, 0), 0.0F);
+          else
+            every(window_.stride_w, x + iy * w + columns.first, columns.count, line + columns.to);
+          line += phase_;
         }
       }
+    }
+  }
+
+  /// to[i] = from[stride * i]
+  static void every(std::int64_t stride, const float* from, std::int64_t count, float* to) {
+    if (stride == 1) {
+      copy_row(from, count, to);
+    } else if (stride == 2) {
+      every_second(from, count, to);
+    } else {
+      for (std::int64_t i = 0; i < count; ++i) to[i] = from[i * stride];
     }
   }
 
@@ -139,9 +173,12 @@ class FloatDepthwise final : public PreparedStep {
   const Slot* bias_;
   const Slot& y_;
   Window window_;
-  std::int64_t planes_, pitch_, phase_, parts_ = 1;  // pitch: floats a row of a phase; phase: floats of one
+  // below: rows of a phase behind that of the last output; pitch: floats a row of a phase; phase: floats of one;
+  // rows: of outputs in a strip
+  std::int64_t planes_, below_, pitch_, rows_ = 0, phase_ = 0, parts_ = 1;
   std::size_t in_bytes_ = 0, part_bytes_ = 0;
   std::vector<std::int64_t> offsets_;  // of each tap
+  std::vector<Columns> columns_;       // of each phase of columns
 };
 
 }  // namespace
