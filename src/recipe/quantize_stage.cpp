@@ -1,6 +1,8 @@
 // The stage that places quantizers, and the same on trial before anything else runs.
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "nnq/error.h"
 #include "nnq/passes.h"
 #include "quantize/rules.h"
@@ -39,12 +41,15 @@ void quantize_stage(RunState& state, const Stage& stage) {
 }
 
 void check_placement(const Graph& graph, const std::vector<Stage>& stages) {
+  std::optional<Graph> quantized;
   for (std::size_t i = 0; i < stages.size(); ++i) {
     const Stage& stage = stages[i];
     if (stage.kind == StageKind::factorize) return;  // other layers from here on
-    if (stage.kind != StageKind::quantize) continue;
     try {
-      placed(stage.fold_batch_norm ? fold_batch_norm(graph) : graph, stage);
+      if (stage.kind == StageKind::quantize)
+        quantized = placed(stage.fold_batch_norm ? fold_batch_norm(graph) : graph, stage);
+      if (stage.kind == StageKind::set_bits && quantized)
+        quantized = train::change_bits_ahead(std::move(*quantized), stage.bits);
     } catch (const Error& error) {
       throw error.inside(fmt::format("stage {} ({})", i + 1, name_of(stage.kind)));
     }

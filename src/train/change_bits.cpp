@@ -64,9 +64,8 @@ std::map<std::string, int> chosen_quantizers(const Graph& graph, const BitsChang
   return chosen;
 }
 
-}  // namespace
-
-Graph change_bits(Graph graph, const BitsChange& change, std::uint64_t seed) {
+/// Sets the bits; gives the quantizers' names (of shared ones the first) with the bits they had.
+std::map<std::string, int> set_bits(Graph& graph, const BitsChange& change) {
   NNQ_CHECK(change.weights > 0 || change.activations > 0, "neither weights nor activations get other bits");
   const std::map<std::string, int> chosen = chosen_quantizers(graph, change);
   std::map<std::string, int> before;
@@ -74,19 +73,32 @@ Graph change_bits(Graph graph, const BitsChange& change, std::uint64_t seed) {
     if (!node.is("Quantizer", kNnqDomain)) continue;
     const auto it = chosen.find(node.get_string("shared_with", node.name.c_str()));
     if (it == chosen.end()) continue;
-    if (!node.has("shared_with")) before[node.name] = static_cast<int>(node.get_int("bits", 8));
+    const int bits = static_cast<int>(node.get_int("bits", 8));
+    if (!node.has("shared_with") && bits != it->second) before[node.name] = bits;
     node.attributes["bits"] = std::int64_t{it->second};
   }
+  return before;
+}
+
+}  // namespace
+
+Graph change_bits(Graph graph, const BitsChange& change, std::uint64_t seed) {
+  const std::map<std::string, int> before = set_bits(graph, change);
   Executor executor(std::move(graph), {.seed = seed});
   const std::map<std::string, Quantizer*> quantizers = executor.quantizers();
   for (const auto& [name, bits] : before) {
     try {
-      if (bits != chosen.at(name)) quantizers.at(name)->carry_state(bits);
+      quantizers.at(name)->carry_state(bits);
     } catch (const Error& error) {
       throw error.inside("node '" + name + "'");
     }
   }
   return executor.graph();
+}
+
+Graph change_bits_ahead(Graph graph, const BitsChange& change) {
+  set_bits(graph, change);
+  return Executor(std::move(graph), {}).graph();
 }
 
 }  // namespace nnq::train

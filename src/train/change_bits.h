@@ -18,5 +18,8 @@ struct BitsChange {
 /// by its method (Quantizer::carry_state). The quantizer of the network's input stays. Throws nnq::Error when nothing
 /// matches, a method does not serve the bits, or its state cannot be carried.
 Graph change_bits(Graph graph, const BitsChange& change, std::uint64_t seed);
+/// The same for a look ahead, on quantizers that have no state to carry yet: throws when nothing matches or a method
+/// does not serve the bits.
+Graph change_bits_ahead(Graph graph, const BitsChange& change);
 
 }  // namespace nnq::train

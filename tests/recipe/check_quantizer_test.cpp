@@ -117,6 +117,25 @@ TEST(CheckPlacement, LayersThatDoNotMatchAreFoundBeforeTraining) {
   EXPECT_THAT(run({"quantize.rule.0.layers=fc9"}), HasSubstr("did you mean 'fc1'?"));
 }
 
+/// The same of the layers, methods and bits that a later stage names.
+TEST(CheckPlacement, SetBitsIsTriedBeforeTraining) {
+  const WorkingFolder folder;
+  const std::string data = write_quarters(folder.path(), 300, 8);
+  const std::string text = recipe_head(data, small_mlp) +
+                           "[[stage]]\nkind = 'quantize'\n[[stage.rule]]\nlayers = '*'\n"
+                           "weights = { method = 'uniform', bits = 5 }\n" +
+                           train_stage(1) + "[[stage]]\nkind = 'set_bits'\nweights = 4\n" + train_stage(1);
+  const auto run = [&](const std::vector<std::string>& overrides) {
+    return message_of([&] { run_recipe(parse_recipe(text, "r.toml", overrides), "mine", false, 1, ""); });
+  };
+  EXPECT_THAT(run({"set_bits.layers=fc9"}), AllOf(HasSubstr("stage 3 (set_bits)"), HasSubstr("did you mean 'fc1'?")));
+  EXPECT_FALSE(fs::exists("mine")) << "a run that did nothing left its folder";
+  EXPECT_THAT(run({"set_bits.method=dorefa"}), HasSubstr("no placed quantizer of method 'dorefa'"));
+  EXPECT_THAT(run({"quantize.rule.0.weights.method=ttq", "quantize.rule.0.weights.bits=2"}),
+              AllOf(HasSubstr("stage 3 (set_bits)"), HasSubstr("2 bits")));
+  EXPECT_FALSE(fs::exists("mine"));
+}
+
 /// Not only names: whatever placement refuses of this network.
 TEST(CheckPlacement, ARecurrentStateIsCheckedBeforeTraining) {
   const WorkingFolder folder;
