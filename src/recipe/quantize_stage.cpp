@@ -48,8 +48,11 @@ void check_placement(const Graph& graph, const std::vector<Stage>& stages) {
     try {
       if (stage.kind == StageKind::quantize)
         quantized = placed(stage.fold_batch_norm ? fold_batch_norm(graph) : graph, stage);
-      if (stage.kind == StageKind::set_bits && quantized)
+      if (stage.kind == StageKind::set_bits) {
+        NNQ_CHECK(quantized.has_value(), "there are no quantizers to set the bits of", "set_bits",
+                  "put a quantize stage before it");
         quantized = train::change_bits_ahead(std::move(*quantized), stage.bits);
+      }
     } catch (const Error& error) {
       throw error.inside(fmt::format("stage {} ({})", i + 1, name_of(stage.kind)));
     }

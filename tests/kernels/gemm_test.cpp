@@ -235,6 +235,37 @@ TEST(Gemm, FloatOfEverySize) {
   }
 }
 
+/// As a Relu has it: NaN stays, and so does -0, for it is not below 0.
+TEST(Gemm, LeastKeepsNaNAndMinusZero) {
+  for (const GemmKernels& kernel : available_rows()) {
+    for (std::int64_t outputs = 1; outputs <= 17; ++outputs) {
+      Guarded<float> w(outputs), panel(panel_width), c(outputs * panel_width);
+      for (std::int64_t i = 0; i < outputs; ++i) w[i] = 1;
+      const float values[4] = {-0.0F, -1.5F, std::nanf(""), 2.0F};
+      for (std::int64_t j = 0; j < panel_width; ++j) panel[j] = values[j % 4];
+      for (std::int64_t i = 0; i < c.size(); ++i) c[i] = -0.0F;  // + -0: a sum of -0 stays -0
+      kernel.real({.w = w.data(),
+                   .row = 1,
+                   .outputs = outputs,
+                   .k = 1,
+                   .panels = panel.data(),
+                   .panel_count = 1,
+                   .columns = panel_width,
+                   .bias = nullptr,
+                   .add = true,
+                   .least = 0.0F,
+                   .c = c.data(),
+                   .stride = panel_width});
+      for (std::int64_t i = 0; i < c.size(); i += 4) {
+        ASSERT_TRUE(c[i] == 0 && std::signbit(c[i])) << kernel.float_name << " " << outputs << " " << c[i];
+        ASSERT_TRUE(c[i + 1] == 0 && !std::signbit(c[i + 1])) << kernel.float_name << " " << c[i + 1];
+        ASSERT_TRUE(std::isnan(c[i + 2])) << kernel.float_name << " " << outputs << " " << c[i + 2];
+        ASSERT_EQ(c[i + 3], 2.0F) << kernel.float_name;
+      }
+    }
+  }
+}
+
 /// Numbers whose sums round: a part of k after another is as good as all at once.
 TEST(Gemm, FloatSumsDoNotDependOnHowTheyAreCut) {
   for (const GemmKernels& kernel : available_rows()) {

@@ -133,6 +133,9 @@ TEST(CheckPlacement, SetBitsIsTriedBeforeTraining) {
   EXPECT_THAT(run({"set_bits.method=dorefa"}), HasSubstr("no placed quantizer of method 'dorefa'"));
   EXPECT_THAT(run({"quantize.rule.0.weights.method=ttq", "quantize.rule.0.weights.bits=2"}),
               AllOf(HasSubstr("stage 3 (set_bits)"), HasSubstr("2 bits")));
+  const std::string unquantized = recipe_head(data, small_mlp) + train_stage(1) + "[[stage]]\nkind = 'set_bits'\n";
+  EXPECT_THAT(message_of([&] { run_recipe(parse_recipe(unquantized, "r.toml"), "mine", false, 1, ""); }),
+              AllOf(HasSubstr("stage 2 (set_bits)"), HasSubstr("no quantizers")));
   EXPECT_FALSE(fs::exists("mine"));
 }
 

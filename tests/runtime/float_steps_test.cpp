@@ -223,20 +223,22 @@ TEST(FloatSteps, ConvolutionsOfRandomGeometry) {
 TEST(FloatSteps, ConvolutionsDoTheReluBehindThem) {
   Random random(8);
   struct Case {
-    std::int64_t channels, outputs, group, size, stride;
+    std::int64_t channels, outputs, group, size, stride, dilation;
     const char* kernel;
   };
   for (const Case& c :
-       {Case{5, 13, 1, 1, 1, "conv_float"}, Case{300, 6, 1, 1, 1, "conv_float"}, Case{3, 7, 1, 3, 2, "conv_float"},
-        Case{6, 6, 6, 3, 1, "depthwise_float_relu"}, Case{4, 4, 4, 3, 2, "depthwise_float_relu"}}) {
+       {Case{5, 13, 1, 1, 1, 1, "conv_float"}, Case{300, 6, 1, 1, 1, 1, "conv_float"},
+        Case{3, 7, 1, 3, 2, 1, "conv_float"}, Case{6, 6, 6, 3, 1, 1, "depthwise_float_relu"},
+        Case{3, 3, 3, 3, 1, 24, "depthwise_float_relu"}, Case{4, 4, 4, 3, 2, 1, "depthwise_float_relu"}}) {
     // Wider than a panel, no multiple of one; more rows than a strip of one channel has.
-    Tensor x = random_tensor(random, {2, c.channels, c.channels < 10 ? 150 : 20, 37});
+    Tensor x = random_tensor(random, {2, c.channels, c.channels < 10 ? 151 : 20, 37});
     x.mutable_values<float>()[77] = std::nanf("");
     const Tensor w = random_tensor(random, {c.outputs, c.channels / c.group, c.size, c.size}),
                  bias = random_tensor(random, {c.outputs});
-    const std::int64_t pad = c.size / 2;
+    const std::int64_t pad = c.size / 2 * c.dilation;
     Program p = single(node_of("Conv", {{"kernel_shape", List{c.size, c.size}},
                                         {"strides", List{c.stride, c.stride}},
+                                        {"dilations", List{c.dilation, c.dilation}},
                                         {"pads", List{pad, pad, pad, pad}},
                                         {"group", c.group}}),
                        {x, w, bias}, true, kOnnxOpset);
@@ -248,6 +250,57 @@ TEST(FloatSteps, ConvolutionsDoTheReluBehindThem) {
     add_relu(both, true);
     expect_reference(both, {x}, false, std::string(c.kernel).substr(0, 10), 2);
   }
+}
+
+/// A step of one more operator on value `x`, a Conv when it has weights.
+std::int32_t add_step(Program& p, const std::string& op, std::int32_t x, const Tensor& weights = {}) {
+  ValueType any;
+  any.dtype = DType::f32;
+  const std::string name = op + std::to_string(p.steps.size());
+  Step step;
+  step.name = name;
+  step.opset = kOnnxOpset;
+  step.inputs = {x};
+  step.node = Node{.name = name,
+                   .op = op,
+                   .domain = "",
+                   .inputs = {p.values[static_cast<std::size_t>(x)].name},
+                   .outputs = {name},
+                   .attributes = {}};
+  if (weights.defined()) {
+    const std::int32_t w =
+        p.add_value({"w" + name, ValueKind::tensor, ValueType::of(weights.dtype(), weights.shape()), {}});
+    p.constants[w] = weights;
+    step.inputs.push_back(w);
+    step.node.inputs.push_back("w" + name);
+  }
+  step.outputs = {p.add_value({name, ValueKind::tensor, any, {}})};
+  p.steps.push_back(step);
+  return step.outputs[0];
+}
+
+/// Results in the arena, a value that a Relu and a Conv read, a Relu whose result nobody wants.
+TEST(FloatSteps, RelusBetweenConvolutions) {
+  Random random(9);
+  const Tensor x = random_tensor(random, {1, 5, 9, 11}), w = random_tensor(random, {7, 5, 3, 3}),
+               next = random_tensor(random, {4, 7, 1, 1});
+  const Program first = single(node_of("Conv", {}), {x, w}, true, kOnnxOpset);
+  Program chain = first;
+  std::int32_t v = chain.outputs[0];
+  for (int i = 0; i < 3; ++i)
+    v = add_step(chain, "Conv", add_step(chain, "Relu", v), i == 1 ? random_tensor(random, {7, 4, 2, 2}) : next);
+  chain.outputs = {v};
+  expect_reference(chain, {x}, false, "conv_float", 4);
+  Program shared = first;
+  v = shared.outputs[0];
+  shared.outputs = {add_step(shared, "Relu", v), add_step(shared, "Conv", v, next)};
+  expect_reference(shared, {x}, false, "conv_float", 3);
+  Program unwanted = first;
+  v = unwanted.outputs[0];
+  add_step(unwanted, "Relu", v);
+  unwanted.steps.back().outputs = {-1};
+  unwanted.outputs = {add_step(unwanted, "Relu", unwanted.inputs[0])};
+  expect_reference(unwanted, {x}, true, "conv_float", 2);
 }
 
 TEST(FloatSteps, ConvolutionsOfNoChannelsGiveTheirBias) {

@@ -62,8 +62,8 @@ inline void float_tile(const FloatCall& call, std::int64_t first, const float* p
     const __m512 x = _mm512_loadu_ps(panel + i * 16);
     for (int o = 0; o < Outputs; ++o) sum[o] = _mm512_fmadd_ps(_mm512_set1_ps(w[o * call.row + i]), x, sum[o]);
   }
-  const __m512 least = _mm512_set1_ps(
-      call.least);  // The second operand where one is NaN. maskz: g++ 12 warns of its own header otherwise.
+  // The second operand where one is NaN. maskz: of the plain one g++ 12 warns, in its own header.
+  const __m512 least = _mm512_set1_ps(call.least);
   for (int o = 0; o < Outputs; ++o) _mm512_storeu_ps(c + o * call.stride, _mm512_maskz_max_ps(0xffff, least, sum[o]));
 }
 

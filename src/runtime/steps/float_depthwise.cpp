@@ -83,7 +83,8 @@ class FloatDepthwise final : public WithRelu {
     ceiling = CeilingKind::real;
     weight_bytes = static_cast<std::int64_t>(w_.bytes);
     const std::int64_t phases = window.stride_h * window.stride_w, row = (phases + 1) * pitch_,
-                       most = std::max<std::int64_t>(1, (strip_floats - phases * below_ * pitch_) / row),
+                       // At least as many rows as a strip repeats of the next one's.
+        most = std::max({std::int64_t{1}, below_, (strip_floats - phases * below_ * pitch_) / row}),
                        strips = (y_.shape[2] + most - 1) / most;
     rows_ = (y_.shape[2] + strips - 1) / strips;
     phase_ = (rows_ + below_) * pitch_;
