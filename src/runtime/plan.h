@@ -125,7 +125,7 @@ struct Plan {
   std::vector<Shape> input_shapes;
   std::vector<Slot> slots;
   std::vector<std::unique_ptr<PreparedStep>> steps;
-  std::vector<const Step*> sources;  // the program's step of each prepared step; of several in one, the last
+  std::vector<const Step*> sources;  // the program's step of each prepared step; of several, where it runs
   /// Values that prepared step i reads and writes.
   const std::vector<std::int32_t>& reads(std::size_t i) const {
     return steps[i]->reads.empty() ? sources[i]->inputs : steps[i]->reads;
