@@ -239,7 +239,7 @@ TEST(Gemm, FloatOfEverySize) {
 TEST(Gemm, LeastKeepsNaNAndMinusZero) {
   for (const GemmKernels& kernel : available_rows()) {
     for (std::int64_t outputs = 1; outputs <= 17; ++outputs) {
-      Guarded<float> w(outputs), panel(panel_width), c(outputs * panel_width);
+      Guarded<float> w(sz(outputs)), panel(panel_width), c(sz(outputs * panel_width));
       for (std::int64_t i = 0; i < outputs; ++i) w[i] = 1;
       const float values[4] = {-0.0F, -1.5F, std::nanf(""), 2.0F};
       for (std::int64_t j = 0; j < panel_width; ++j) panel[j] = values[j % 4];
