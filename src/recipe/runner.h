@@ -52,8 +52,9 @@ double drop_of(const RunState& state, double reference, double value);
 void run_stage(RunState& state, const Stage& stage);
 /// Places quantizers by a stage's rules.
 void quantize_stage(RunState& state, const Stage& stage);
-/// Throws the nnq::Error that a quantize stage would meet in this network (a rule that matches no layer, a recurrent
-/// state that cannot be quantized), before the stages in front of it have trained for hours.
+/// Throws the nnq::Error that a quantize or set_bits stage would meet in this network (a rule that matches no layer, a
+/// recurrent state that cannot be quantized, bits that a method does not serve), before the stages in front of it have
+/// trained for hours. Stages behind a factorize stage are not looked at.
 void check_placement(const Graph& graph, const std::vector<Stage>& stages);
 /// Freezes, lowers, writes model.onnx and model.nnq, and measures the packed model on the whole test split.
 void deploy(RunState& state, RunResult& result, ResultDetails& details);

@@ -1,8 +1,6 @@
 // Float layers that do the Relu behind them.
 #pragma once
 
-#include <limits>
-
 #include "runtime/plan.h"
 
 namespace nnq {
@@ -18,7 +16,7 @@ class WithRelu : public PreparedStep {
     return writes[0];
   }
   /// What results are raised to: 0 with a Relu.
-  float least() const { return also != nullptr ? 0.0F : -std::numeric_limits<float>::infinity(); }
+  float least() const { return also != nullptr ? 0.0F : no_least; }
 };
 
 }  // namespace nnq
