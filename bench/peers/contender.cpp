@@ -18,6 +18,15 @@ double processor_time() {
 
 }  // namespace
 
+void Contender::set_steps(const Session& session, const std::string& prefix, double units_of_work) {
+  units = units_of_work;
+  working_set = static_cast<std::int64_t>(session.peak_bytes());
+  for (const StepInfo& step : session.steps()) {
+    working_set += step.weight_bytes;
+    if (step.name.starts_with(prefix)) steps.push_back(step);
+  }
+}
+
 std::function<double(double)> in_process(std::function<void()> call, double units) {
   return [call = std::move(call), units](double least_ms) {
     using Clock = std::chrono::steady_clock;  // cheap to read after every call; the processor's time is not

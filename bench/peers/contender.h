@@ -1,9 +1,12 @@
 // What is compared: contenders that compute one workload, and the goals that hold between them.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
+
+#include "nnq/runtime.h"
 
 namespace nnq::peers {
 
@@ -16,6 +19,13 @@ struct Contender {
   /// Works for at least `least_ms` and gives microseconds (of processor time) of one unit of work.
   std::function<double(double least_ms)> sample;
   double bytes = 0;  // of the weights as stored, 0: not of interest
+  /// Of nnq: the steps of `units` units of work, from which follows how fast its kernels can be at most.
+  std::vector<StepInfo> steps = {};
+  double units = 1;
+  std::int64_t working_set = 0;  // bytes that a run touches
+
+  /// Steps of `session` whose name begins with `prefix`.
+  void set_steps(const Session& session, const std::string& prefix = "", double units_of_work = 1);
 };
 
 /// A stated goal: a contender of nnq against another, or against a number.

@@ -91,6 +91,7 @@ Contender nnq_step(const Graph& graph, const std::string& what, const std::map<s
     if (c.kernel.empty() || step.operations > 0) c.kernel = step.kernel;
   c.check = closeness(runs->outputs[0].values<float>(), expected[0].values<float>(), 1e-4) + ", " +
             signal_to_noise(runs->outputs[0].values<float>(), real);
+  c.set_steps(*runs->session);
   c.sample = in_process([runs] { runs->run(); });
   return c;
 }

@@ -70,6 +70,7 @@ Contender nnq_contender(const Setting& setting, const Graph& graph, const fs::pa
   c.check =
       closeness(runs->outputs[0].values<float>(), judge->outputs().at(0).values<float>(), 1e-3) + ", in ONNX Runtime";
   c.kernel = slowest_step(*runs->session, runs->inputs);
+  c.set_steps(*runs->session);
   c.sample = in_process([runs] { runs->run(); });
   return c;
 }

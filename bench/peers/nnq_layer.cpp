@@ -145,6 +145,7 @@ Contender nnq_chain(const Layer& layer, int count) {
   c.what = layer.precision.name;
   c.kernel = whole->kernel_of("layer0");
   c.bytes = static_cast<double>(layer.weights.bits) * static_cast<double>(layer.weights.plane_bytes());
+  c.set_steps(*whole->session, "layer", count);
   c.sample = less_empty(in_process([whole] { whole->run(); }), in_process([empty] { empty->run(); }), count);
   return c;
 }
@@ -155,6 +156,7 @@ Contender nnq_sums_only(const Layer& layer) {
   c.who = "nnq";
   c.what = layer.precision.name + ", int32 out";
   c.kernel = ready->kernel_of("layer0");
+  c.set_steps(*ready->session, "layer");
   c.sample = [ready](double least_ms) {
     std::vector<StepInfo> steps;
     double milliseconds = 0, spent = 0;
@@ -178,6 +180,7 @@ Contender nnq_float_to_float(const Layer& layer) {
   c.what = layer.precision.name;
   c.kernel = ready->kernel_of("layer0");
   c.bytes = static_cast<double>(layer.weights.bits) * static_cast<double>(layer.weights.plane_bytes());
+  c.set_steps(*ready->session);
   c.sample = in_process([ready] { ready->run(); });
   return c;
 }

@@ -13,6 +13,7 @@
 #include "nnq/error.h"
 #include "onednn.h"
 #include "onnxruntime.h"
+#include "runtime/roofline.h"
 
 namespace nnq::peers {
 namespace {
@@ -59,22 +60,38 @@ ordered_json goal_row(const std::string& text, const std::string& isa, double me
   return {{"goal", text}, {"for", isa}, {"measured", measured}, {"unit", unit}, {"met", met}};
 }
 
+/// Microseconds of a unit of work if every step ran at the ceiling of its kernel's instructions or of the memory, the
+/// slower of the two; 0: not known. Steps without a ceiling count for nothing: the bound is one from below.
+double least_microseconds(const Contender& contender, const std::vector<Ceiling>& ceilings) {
+  const Roofline roofline(ceilings, contender.working_set, 1);
+  double sum = 0;
+  for (const StepInfo& step : contender.steps) sum += roofline.of(step).microseconds;
+  return sum / contender.units;
+}
+
 ordered_json judge(const Workload& workload, const ordered_json& rows, double binary_ceiling) {
   ordered_json goals = ordered_json::array();
   for (const Goal& goal : workload.goals) {
     const ordered_json* of = fastest(rows, {"nnq " + goal.of});
     if (of == nullptr) continue;
-    const double us = (*of)["us"].get<double>();
+    const double us = (*of)["us"].get<double>(), least = of->value("least_us", 0.0);
+    ordered_json row;
     if (goal.kind == Goal::Kind::gops) {
       const double gops = workload.operations / us / 1e3;
-      goals.push_back(goal_row(goal_text(goal), goal.isa, gops, "GOP/s", gops >= goal.limit));
+      row = goal_row(goal_text(goal), goal.isa, gops, "GOP/s", gops >= goal.limit);
+      if (least > 0) row["possible"] = workload.operations / least / 1e3;
     } else if (goal.kind == Goal::Kind::at_most_ms) {
-      goals.push_back(goal_row(goal_text(goal), goal.isa, us / 1000, "ms", us / 1000 <= goal.limit));
+      row = goal_row(goal_text(goal), goal.isa, us / 1000, "ms", us / 1000 <= goal.limit);
+      if (least > 0) row["possible"] = least / 1000;
     } else if (const ordered_json* other = fastest(rows, goal.against)) {
-      const double ratio = (*other)["us"].get<double>() / us;
+      const double theirs = (*other)["us"].get<double>(), ratio = theirs / us;
       const bool own = (*other)["who"] == "nnq";  // fewer bits beside more: for every machine
-      goals.push_back(goal_row(goal_text(goal), own ? "any" : goal.isa, ratio, "x", ratio >= goal.limit));
+      row = goal_row(goal_text(goal), own ? "any" : goal.isa, ratio, "x", ratio >= goal.limit);
+      if (least > 0 && !own) row["possible"] = theirs / least;
+    } else {
+      continue;
     }
+    goals.push_back(row);
   }
   for (const GoalOfCeiling& goal : workload.ceiling_goals) {
     const ordered_json* of = fastest(rows, {"nnq " + goal.of});
@@ -86,18 +103,21 @@ ordered_json judge(const Workload& workload, const ordered_json& rows, double bi
   return goals;
 }
 
-/// The better of two measurements of each ceiling; `binary`: of xor and popcount in the widest registers.
-ordered_json ceilings(const std::vector<Ceiling>& before, double& binary) {
-  const std::vector<Ceiling> after = measure_ceilings(active_isa());
+/// The better of two measurements of each ceiling.
+std::vector<Ceiling> better(std::vector<Ceiling> before, const std::vector<Ceiling>& after) {
+  for (std::size_t i = 0; i < before.size(); ++i) before[i].value = std::max(before[i].value, after[i].value);
+  return before;
+}
+
+/// `binary`: of xor and popcount in the widest registers.
+ordered_json described(const std::vector<Ceiling>& ceilings, double& binary) {
   ordered_json list = ordered_json::array();
   Isa widest = Isa::portable;
-  for (std::size_t i = 0; i < before.size(); ++i) {
-    const double value = std::max(before[i].value, after[i].value);
-    list.push_back(
-        {{"name", before[i].name}, {"unit", before[i].unit}, {"value", value}, {"isa", nnq::name_of(before[i].isa)}});
-    if (before[i].kind != CeilingKind::binary || before[i].isa < widest) continue;
-    widest = before[i].isa;
-    binary = value;
+  for (const Ceiling& c : ceilings) {
+    list.push_back({{"name", c.name}, {"unit", c.unit}, {"value", c.value}, {"isa", nnq::name_of(c.isa)}});
+    if (c.kind != CeilingKind::binary || c.isa < widest) continue;
+    widest = c.isa;
+    binary = c.value;
   }
   return list;
 }
@@ -120,6 +140,7 @@ ordered_json measure(const Workload& workload, const Turns& turns) {
       times[i].push_back(workload.contenders[i].sample(turns.least_ms));
     }
   }
+  const std::vector<Ceiling> ceilings = better(before, measure_ceilings(active_isa()));
   ordered_json rows = ordered_json::array();
   for (std::size_t i = 0; i < times.size(); ++i) {
     const Contender& c = workload.contenders[i];
@@ -130,6 +151,7 @@ ordered_json measure(const Workload& workload, const Turns& turns) {
                         {"us_low", quantile(times[i], 0.25)},
                         {"us_high", quantile(times[i], 0.75)}};
     if (workload.operations > 0) row["gops"] = workload.operations / us / 1e3;
+    if (const double least = least_microseconds(c, ceilings); least > 0) row["least_us"] = least;
     if (c.bytes > 0) row["bytes"] = c.bytes;
     row["kernel"] = c.kernel;
     row["check"] = c.check;
@@ -141,7 +163,7 @@ ordered_json measure(const Workload& workload, const Turns& turns) {
                          {"note", workload.note},
                          {"rounds", turns.rounds},
                          {"least_ms", turns.least_ms}};
-  record["ceilings"] = ceilings(before, binary);
+  record["ceilings"] = described(ceilings, binary);
   record["contenders"] = rows;
   record["goals"] = judge(workload, rows, binary);
   return record;

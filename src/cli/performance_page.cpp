@@ -91,12 +91,17 @@ std::string met(const ordered_json& goal, const std::string& isa) {
                      isa_title(meant));
 }
 
+/// What the goal's figure would be if every step ran at the ceiling of its kernel.
+std::string possible(const ordered_json& goal) {
+  return goal.contains("possible") ? fmt::format("{:.3g} {}", goal["possible"].get<double>(), text(goal, "unit")) : "";
+}
+
 std::string goals(const Records& records, const std::string& isa) {
-  std::string out = "| workload | goal | measured | |\n|---|---|---|---|\n";
+  std::string out = "| workload | goal | measured | possible | |\n|---|---|---|---|---|\n";
   for (const ordered_json& record : records)
     for (const ordered_json& goal : record["goals"])
-      out += fmt::format("| {} | {} | {:.3g} {} | {} |\n", text(record, "workload"), text(goal, "goal"),
-                         goal["measured"].get<double>(), text(goal, "unit"), met(goal, isa));
+      out += fmt::format("| {} | {} | {:.3g} {} | {} | {} |\n", text(record, "workload"), text(goal, "goal"),
+                         goal["measured"].get<double>(), text(goal, "unit"), possible(goal), met(goal, isa));
   return out;
 }
 
@@ -187,6 +192,8 @@ Made by `nnq reproduce --performance-page docs/performance.md` from the records 
 * Weights are packed beforehand for everybody. Column *fastest peer / nnq*: time of the fastest peer, of any precision (float beside float), over
   nnq's; below 1 nnq is slower, and the number is bold.
 * The binary ceiling is that of xor and popcount; on AVX2 nnq's table lookups do without popcounts and may pass it (their own ceiling is in the list).
+* Column *possible* of the goals: the figure if every step of nnq ran at its kernel's ceiling, the instructions' or the memory's, as measured in the same
+  minute, and the peer as it did. It leaves out all that surrounds the innermost loops. A goal beyond it is out of reach of this CPU with these kernels.
 * Not measured, for they are in no package here: BitNet, T-MAC, ggml, ncnn, larq compute engine. Their figures that some goals name are of other machines.
   Nor are two threads and Arm, which has no machine here.
 

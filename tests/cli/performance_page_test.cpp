@@ -25,7 +25,7 @@ constexpr const char* record = R"({
     {"who": "oneDNN", "what": "fp32", "us": 40, "us_low": 19, "us_high": 21, "gops": 10, "kernel": "jit", "check": "equal"}],
   "goals": [
     {"goal": "W1A1: at least 4x oneDNN", "for": "avx2", "measured": 10.0, "unit": "x", "met": true},
-    {"goal": "W8A8: at least 1x oneDNN", "for": "avx2", "measured": 0.008, "unit": "x", "met": false},
+    {"goal": "W8A8: at least 1x oneDNN", "for": "avx2", "measured": 0.008, "unit": "x", "possible": 0.012, "met": false},
     {"goal": "W1A1: at least 20x oneDNN", "for": "avx512", "measured": 10.0, "unit": "x", "met": false}]
 })";
 
@@ -47,9 +47,9 @@ TEST_F(PerformancePage, ShowsGoalsFiguresAndWhereAPeerIsFaster) {
   ASSERT_EQ(ran.code, 0) << ran.err;
   const std::string text = slurp(folder_ / "page.md");
   for (const char* line :
-       {"| GEMM 8^3 | W1A1: at least 4x oneDNN | 10 x | met |",
-        "| GEMM 8^3 | W8A8: at least 1x oneDNN | 0.008 x | **not met** |",
-        "| 10 x | not met on this CPU (AVX2; the goal is for AVX-512) |",
+       {"| GEMM 8^3 | W1A1: at least 4x oneDNN | 10 x |  | met |",
+        "| GEMM 8^3 | W8A8: at least 1x oneDNN | 0.008 x | 0.012 x | **not met** |",
+        "| 10 x |  | not met on this CPU (AVX2; the goal is for AVX-512) |",
         "| nnq | W1A1 | 2.0 µs | 1.5 µs .. 2.5 µs | 100 | 10.00x | lookup | equal |",
         "| GEMM 8^3 | W8A8 | 125.00x | oneDNN int8 u8s8 | 39 % differ |", "| **0.01x** | madd | equal |",
         "Ceilings of this core in the same minute: binary 829 GOP/s.", "Some CPU (family 25, model 1), 2 cores; avx2."})

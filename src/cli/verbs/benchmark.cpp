@@ -5,12 +5,12 @@
 #include "cli/float_twin.h"
 #include "cli/kernel_benchmark.h"
 #include "cli/models.h"
-#include "cli/roofline.h"
 #include "cli/table.h"
 #include "cli/verb.h"
 #include "cli/weights_cache_option.h"
 #include "nnq/error.h"
 #include "nnq/program.h"
+#include "runtime/roofline.h"
 
 namespace nnq::cli {
 namespace {
@@ -26,6 +26,7 @@ struct Row {
   double gops() const {
     return step.median_microseconds > 0 ? static_cast<double>(step.operations) / step.median_microseconds / 1e3 : 0;
   }
+  double roof_percent() const { return roof.percent(step.best_microseconds); }
   bool slower_than_float() const { return float_microseconds > 0 && float_microseconds < step.best_microseconds; }
 };
 
@@ -85,7 +86,7 @@ class Benchmark final : public Verb {
     print_notes(*session);
     std::int64_t working_set = static_cast<std::int64_t>(session->peak_bytes());
     for (const StepInfo& step : steps) working_set += step.weight_bytes;
-    const Roofline roofline(working_set, threads_);
+    const Roofline roofline(measure_ceilings(active_isa()), working_set, threads_);
     FloatTwins twins(threads_);
     std::vector<Row> rows;
     for (const StepInfo& step : steps)
@@ -120,7 +121,7 @@ class Benchmark final : public Verb {
                                     {"roofline_percent", nullptr},
                                     {"float_us", nullptr},
                                     {"refused", row.step.refused}};
-    if (row.roof.percent > 0) entry["roofline_percent"] = row.roof.percent;
+    if (row.roof_percent() > 0) entry["roofline_percent"] = row.roof_percent();
     if (row.float_microseconds > 0) entry["float_us"] = row.float_microseconds;
     return entry;
   }
@@ -146,7 +147,7 @@ class Benchmark final : public Verb {
       table.row({shortened(step.name), plain ? step.kind + " (reference)" : step.kernel,
                  fixed(step.median_microseconds, 1), fixed(sum > 0 ? 100 * step.median_microseconds / sum : 0, 1),
                  step.operations > 0 ? fixed(row.gops(), 1) : "",
-                 row.roof.percent > 0 ? fixed(row.roof.percent, 0) : "", row.roof.by,
+                 row.roof_percent() > 0 ? fixed(row.roof_percent(), 0) : "", row.roof.by,
                  row.float_microseconds > 0 ? fixed(row.float_microseconds, 1) : ""});
     }
     table.rule();

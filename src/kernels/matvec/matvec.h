@@ -15,6 +15,7 @@
 #include <cstdint>
 
 #include "kernels/aligned.h"
+#include "kernels/ceilings.h"
 #include "kernels/cpu.h"
 
 namespace nnq {
@@ -54,6 +55,10 @@ struct Matvec {
 const Matvec* matvec_table(std::size_t& rows);
 /// The first row that `isa` can run.
 const Matvec& matvec_kernel(Isa isa);
+/// What bounds its products with weights of `width` bits: AVX2 multiplies up to 4 bits as bytes.
+constexpr CeilingKind matvec_ceiling(int width, Isa isa) {
+  return width <= 4 && isa < Isa::avx512 ? CeilingKind::narrow : CeilingKind::int8;
+}
 
 /// A matrix in panels.
 struct MatvecPanels {

@@ -69,6 +69,17 @@ inline void add_block(const MatvecCall& call, const std::uint8_t* w, const std::
   }
 }
 
+/// Asks for what `Panels` panels in step read `ahead` bytes later, where the next panels begin behind the end of these:
+/// a panel is too short for the hardware to notice that its lines follow each other.
+template <int Panels>
+inline void fetch_ahead(const std::uint8_t* w, std::int64_t left, std::int64_t count, std::int64_t panel_bytes) {
+  const std::int64_t ahead = std::min<std::int64_t>(2048, panel_bytes);
+  const std::uint8_t* from = w + ahead + (left <= ahead ? (Panels - 1) * panel_bytes : 0);
+  for (int p = 0; p < Panels; ++p, from += panel_bytes) {
+    for (std::int64_t i = 0; i < count; i += 64) _mm_prefetch(reinterpret_cast<const char*>(from + i), _MM_HINT_T0);
+  }
+}
+
 template <int Bits, int Batch, int Panels>
 inline void tile(const MatvecCall& call, std::int64_t panel, std::int64_t row) {
   constexpr MatvecBlock block = matvec_block(Bits);
@@ -82,6 +93,7 @@ inline void tile(const MatvecCall& call, std::int64_t panel, std::int64_t row) {
     __m256i sum[Batch][2 * Panels];
     for (auto& of_row : sum)
       for (__m256i& s : of_row) s = _mm256_setzero_si256();
+    fetch_ahead<Panels>(w, (call.blocks - first) * step, run * step, call.blocks * step);
     for (std::int64_t b = first; b < std::min(call.blocks, first + run); ++b, w += step, a += block.inputs)
       add_block<Bits, Batch, Panels>(call, w, a, sum);
     for (int r = 0; r < Batch; ++r) {

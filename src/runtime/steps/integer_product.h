@@ -30,6 +30,8 @@ class IntegerProduct {
   std::int64_t weight_bytes() const;
   /// w4_matvec_..., by the width of a weight.
   std::string kernel() const;
+  CeilingKind ceiling() const { return matvec_ceiling(parts_.front().panels.bits, kernel_->isa); }
+  double ceiling_share() const { return 1.0 / static_cast<double>(parts_.size()); }
 
   template <class Self, class F>
   static void fields(Self& self, F& f) {

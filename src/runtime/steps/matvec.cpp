@@ -65,6 +65,7 @@ class MatvecLayer final : public PreparedStep {
     const MatvecPanels& panels = packed_->panels;
     kernel = std::string("dense_w") + std::to_string(panels.bits) + "_" + kernel_.name;
     operations = 2 * rows_ * step.weights.count;
+    ceiling = matvec_ceiling(panels.bits, kernel_.isa);
     weight_bytes = panels.panels * panels.panel_bytes();
     stride_ = panels.panels * matvec_panel;
     parts_ = parts_of(panels.panels, weight_bytes, plan.threads);

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/aligned.h"
+#include "kernels/ceilings.h"
 #include "kernels/planes/planes.h"
 #include "kernels/recurrent/recurrent.h"
 #include "kernels/vector_counts/vector_counts.h"
@@ -31,6 +32,11 @@ class VectorProduct {
   std::int64_t words() const { return (columns_ + 63) / 64; }  // of a vector's plane
   std::int64_t weight_bytes() const { return bytes_.size(); }
   const char* kernel() const { return lookup_ != nullptr ? lookup_->name : kernel_->name; }
+  /// A look-up serves two planes of codes, a count of bits one.
+  CeilingKind ceiling() const { return lookup_ != nullptr ? CeilingKind::lookup : CeilingKind::binary; }
+  double ceiling_share() const {
+    return 1.0 / (planes_ * (lookup_ != nullptr ? (code_planes_ + 1) / 2 : code_planes_));
+  }
 
   template <class Self, class F>
   static void fields(Self& self, F& f) {

@@ -131,6 +131,8 @@ class VectorDense final : public PreparedStep {
         positions_(codes_.positions()) {
     kernel = std::string("vectors_") + product_.kernel();
     operations = 2 * positions_ * step.weights.count;
+    ceiling = product_.ceiling();
+    ceiling_share = product_.ceiling_share();
     weight_bytes = product_.weight_bytes();
     parts_ = plan.threads == 1 ? 1 : std::min<std::int64_t>(positions_ * product_.chunks(), plan.threads * 4);
     vector_bytes_ = static_cast<std::size_t>(planes_ * product_.words()) * 8;
@@ -193,6 +195,8 @@ class UniformDense final : public PreparedStep {
         groups_((positions_ + matvec_batch - 1) / matvec_batch) {
     kernel = text("vectors_", product_.kernel());
     operations = 2 * positions_ * step.weights.count;
+    ceiling = product_.ceiling();
+    ceiling_share = product_.ceiling_share();
     weight_bytes = product_.weight_bytes();
     parts_ = plan.threads == 1 ? 1 : std::min<std::int64_t>(groups_ * product_.chunks(), plan.threads * 4);
     totals_at_ = whole_lines(static_cast<std::size_t>(positions_ * product_.padded()));

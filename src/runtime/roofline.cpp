@@ -1,11 +1,12 @@
-#include "cli/roofline.h"
+#include "runtime/roofline.h"
 
 #include <unistd.h>
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
-namespace nnq::cli {
+namespace nnq {
 namespace {
 
 std::int64_t cache_bytes(int name, std::int64_t otherwise) {
@@ -15,8 +16,8 @@ std::int64_t cache_bytes(int name, std::int64_t otherwise) {
 
 }  // namespace
 
-Roofline::Roofline(std::int64_t working_set, int threads)
-    : ceilings_(measure_ceilings(active_isa())), working_set_(working_set), threads_(threads) {
+Roofline::Roofline(std::vector<Ceiling> ceilings, std::int64_t working_set, int threads)
+    : ceilings_(std::move(ceilings)), working_set_(working_set), threads_(threads) {
   const std::int64_t sizes[] = {cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32 << 10),
                                 cache_bytes(_SC_LEVEL2_CACHE_SIZE, 512 << 10),
                                 cache_bytes(_SC_LEVEL3_CACHE_SIZE, 8 << 20), std::numeric_limits<std::int64_t>::max()};
@@ -34,7 +35,7 @@ const Roofline::Level& Roofline::level(std::int64_t bytes) const {
 }
 
 Roofline::Bound Roofline::of(const StepInfo& step) const {
-  if (step.best_microseconds <= 0 || levels_.empty()) return {};
+  if (levels_.empty()) return {};
   double compute = 0;  // GOP/s; the best instruction set that has a ceiling of the kind
   for (const Ceiling& c : ceilings_) {
     if (compute == 0 && step.limit == name_of(c.kind) && c.kind != CeilingKind::bandwidth)
@@ -49,9 +50,7 @@ Roofline::Bound Roofline::of(const StepInfo& step) const {
   if (step.limit != "memory" && compute == 0) return {};
   const bool weights =
       static_cast<double>(step.weight_bytes) / far.rate > static_cast<double>(step.activation_bytes) / near.rate;
-  return {100 * std::max(memory, operations) / step.best_microseconds, operations >= memory ? step.limit
-                                                                       : weights            ? far.name
-                                                                                            : near.name};
+  return {std::max(memory, operations), operations >= memory ? step.limit : weights ? far.name : near.name};
 }
 
-}  // namespace nnq::cli
+}  // namespace nnq
