@@ -6,7 +6,9 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <utility>
 
+#include "cli/processes.h"
 #include "cli/training.h"
 #include "nnq/error.h"
 #include "nnq/report.h"
@@ -44,9 +46,9 @@ SeedResult result_of(const fs::path& run, std::int64_t seed, bool trained) {
           .trained = trained};
 }
 
-/// Trains or resumes unless the run is finished; false when interrupted.
-bool run_seed(const ReproduceOptions& options, const fs::path& run, const fs::path& recipe, std::int64_t seed,
-              SeedResult& result) {
+/// Throws when the folder of a run holds another recipe's.
+TrainRequest request_of(const ReproduceOptions& options, const fs::path& run, const fs::path& recipe,
+                        std::int64_t seed) {
   TrainRequest request;
   request.recipe = recipe;
   request.overrides = options.overrides;
@@ -57,14 +59,21 @@ bool run_seed(const ReproduceOptions& options, const fs::path& run, const fs::pa
   if (request.resume && read_text(run / "recipe.toml") != training().recipe_text(request))
     throw Error(fmt::format("holds a run of another recipe than {} is now", recipe.string()), run.string(),
                 "move the folder away to train it anew");
+  return request;
+}
+
+/// Trains or resumes unless the run is finished; false when interrupted.
+bool run_seed(const ReproduceOptions& options, const fs::path& run, const fs::path& recipe, std::int64_t seed,
+              SeedResult& result) {
+  const TrainRequest request = request_of(options, run, recipe, seed);
   const bool train = !finished(run);
   if (train) {
     fmt::print(stderr, "{}: {}\n", run.string(), request.resume ? "going on" : "training");
     if (training().train(request).interrupted) return false;
-  } else {
+  } else if (!options.trained.contains(run)) {
     fmt::print(stderr, "{}: finished before, not run again\n", run.string());
   }
-  result = result_of(run, seed, train);
+  result = result_of(run, seed, train || options.trained.contains(run));
   return true;
 }
 
@@ -144,6 +153,41 @@ void judge(const Claim& claim, ClaimResult& result) {
 fs::path run_directory(const ReproduceOptions& options, const std::string& paper, const fs::path& recipe,
                        std::int64_t seed) {
   return options.runs / paper / fmt::format("{}-seed{}", recipe.stem().string(), seed);
+}
+
+bool train_ahead(ReproduceOptions& options, const std::vector<std::pair<std::string, Claim>>& claims) {
+  if (options.at_once <= 1) return true;
+  std::vector<Process> processes;
+  std::set<fs::path> missing;
+  const auto add = [&](const std::string& paper, const fs::path& recipe, std::int64_t seed) {
+    const fs::path run = run_directory(options, paper, recipe, seed);
+    if (recipe.empty() || is_model(recipe) || missing.contains(run)) return;
+    const TrainRequest request = request_of(options, run, recipe, seed);
+    if (finished(run)) return;
+    missing.insert(run);
+    Process process{
+        .title = run.string(),
+        .arguments = {"train", recipe.string(), "--run", run.string(), "--threads", std::to_string(options.threads)},
+        .log = options.runs / "logs" / fmt::format("{}-{}.log", paper, run.filename().string())};
+    for (const std::string& override : request.overrides)
+      process.arguments.insert(process.arguments.end(), {"--set", override});
+    if (request.resume) process.arguments.push_back("--resume");
+    processes.push_back(std::move(process));
+  };
+  for (const auto& [paper, claim] : claims) {
+    for (const std::int64_t seed : claim.seeds) {
+      add(paper, claim.recipe, seed);
+      if (claim.expect == Claim::Expect::gain) add(paper, claim.better_than, seed);
+    }
+  }
+  if (processes.size() < 2) return true;
+  fmt::print(stderr, "{} runs under {}, {} at a time, {} thread{} each\n", processes.size(), options.runs.string(),
+             options.at_once, options.threads, options.threads == 1 ? "" : "s");
+  if (!run_processes(processes, options.at_once)) return false;
+  std::error_code not_empty;
+  fs::remove(options.runs / "logs", not_empty);
+  options.trained = std::move(missing);
+  return true;
 }
 
 bool reproduce_claim(const ReproduceOptions& options, const std::string& paper, const Claim& claim,

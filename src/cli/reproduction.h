@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -40,13 +41,19 @@ struct ClaimResult {
 struct ReproduceOptions {
   std::filesystem::path runs = "runs/reproduce";  // where, by paper
   std::vector<std::string> overrides;             // "train.epochs=1", of every recipe
-  int threads = 0;                                // 0: all cores
+  int threads = 0;                                // of a training; 0: all cores
+  int at_once = 1;                                // trainings that run at a time, each in a process of its own
+  std::set<std::filesystem::path> trained = {};   // runs that train_ahead() trained
 };
 
 /// Where a recipe of `paper` runs with `seed`: <runs>/<paper>/<name of the recipe's file>-seed<seed>. Claims about the
 /// same recipe share its runs.
 std::filesystem::path run_directory(const ReproduceOptions& options, const std::string& paper,
                                     const std::filesystem::path& recipe, std::int64_t seed);
+
+/// Trains what claims need and no run has finished yet, options.at_once runs at a time. With one at a time it leaves
+/// that to reproduce_claim. Returns false when it was interrupted. Throws nnq::Error as reproduce_claim does.
+bool train_ahead(ReproduceOptions& options, const std::vector<std::pair<std::string, Claim>>& claims);
 
 /// Runs what is not finished yet and judges the claim. Returns false when it was interrupted (Ctrl-C): the same call
 /// goes on. Throws nnq::Error, also when a run directory holds another recipe's run.

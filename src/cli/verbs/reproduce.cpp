@@ -1,5 +1,9 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <thread>
+#include <utility>
+
 #include "cli/performance_page.h"
 #include "cli/reproduction.h"
 #include "cli/results_page.h"
@@ -76,7 +80,11 @@ class Reproduce final : public Verb {
     app.add_option("--page", page_, "run nothing: write the page of everything in results/ to FILE");
     app.add_option("--performance-page", performance_page_,
                    "run nothing: write the page of results/performance (bench/peers) to FILE");
-    app.add_option("--threads", options_.threads, "threads (default: all cores)")->check(CLI::Range(0, 1024));
+    app.add_option("--jobs", jobs_, "trainings at a time (default: one a core; full scale: one)")
+        ->check(CLI::Range(0, 1024));
+    app.add_option("--threads", threads_,
+                   "threads of a training; its numbers depend on them (default: 1; full scale: all cores)")
+        ->check(CLI::Range(0, 1024));
   }
 
   int run(bool json, ordered_json& document) override {
@@ -114,6 +122,12 @@ class Reproduce final : public Verb {
 
   int run_experiments(const std::vector<Experiment>& experiments, bool json, ordered_json& document) {
     bool all_hold = true;
+    share_cores();
+    std::vector<std::pair<std::string, Claim>> claims_of_scale;
+    for (const Experiment& experiment : experiments)
+      for (const Claim& claim : experiment.claims)
+        if (name_of(claim.scale) == scale_) claims_of_scale.emplace_back(experiment.paper, claim);
+    const bool ahead = train_ahead(options_, claims_of_scale);
     document[all_ ? "experiments" : "paper"] = nullptr;
     ordered_json results = ordered_json::array();
     for (const Experiment& experiment : experiments) {
@@ -129,7 +143,7 @@ class Reproduce final : public Verb {
       for (const Claim& claim : experiment.claims) {
         if (name_of(claim.scale) != scale_) continue;
         ClaimResult result;
-        interrupted_ = !reproduce_claim(options_, experiment.paper, claim, result);
+        interrupted_ = !ahead || !reproduce_claim(options_, experiment.paper, claim, result);
         if (interrupted_) break;
         all_hold = all_hold && result.holds;
         claims.push_back(to_json(claim, result));
@@ -150,6 +164,15 @@ class Reproduce final : public Verb {
     fill(document, results);
     if (interrupted_) fmt::print(stderr, "interrupted: the same command goes on where it stopped\n");
     return all_hold && !interrupted_ ? done : not_met;
+  }
+
+  /// Trainings of quick experiments are small: one thread each makes the best of the cores, and the same numbers on any
+  /// number of them (LibTorch sums gradients by threads).
+  void share_cores() {
+    const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+    const bool full = scale_ == "full";
+    options_.threads = threads_ > 0 ? threads_ : full ? std::max(1, cores / std::max(1, jobs_)) : 1;
+    options_.at_once = jobs_ > 0 ? jobs_ : full ? 1 : std::max(1, cores / options_.threads);
   }
 
   static int write_page(const std::filesystem::path& file, const std::string& text, bool json, ordered_json& document) {
@@ -186,6 +209,7 @@ class Reproduce final : public Verb {
   std::string paper_, scale_ = "quick";
   std::filesystem::path record_, page_, performance_page_;
   ReproduceOptions options_;
+  int jobs_ = 0, threads_ = 0;  // 0: not said
   bool all_ = false, list_ = false, interrupted_ = false;
 };
 

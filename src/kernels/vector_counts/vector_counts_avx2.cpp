@@ -63,17 +63,6 @@ struct Sums {
   }
 };
 
-/// Asks for `count` bytes of each plane as they are read `ahead` bytes later, where the next panel begins behind the end
-/// of this one: a plane is too short for the hardware to notice that its lines follow each other.
-template <int Planes>
-inline void fetch_ahead(const std::uint8_t* w, std::int64_t left, std::int64_t count, std::int64_t stride) {
-  const std::int64_t ahead = std::min<std::int64_t>(2048, stride);
-  const std::uint8_t* from = w + ahead + (left <= ahead ? (Planes - 1) * stride : 0);
-  for (int p = 0; p < Planes; ++p, from += stride) {
-    for (std::int64_t i = 0; i < count; i += 64) _mm_prefetch(reinterpret_cast<const char*>(from + i), _MM_HINT_T0);
-  }
-}
-
 /// `Planes` weight planes of a panel, `stride` bytes apart, against one code plane or two: a table is fetched once for
 /// all of them.
 template <bool Two, int Planes>
@@ -86,7 +75,6 @@ inline void panel_counts(const std::uint8_t* tables, const std::uint8_t* w, std:
     for (std::int64_t block = 0; block < word_blocks && steps > 0; ++block) {
       Sums sums[Planes];
       const std::int64_t n = std::min(steps, byte_steps);
-      fetch_ahead<Planes>(w, steps * 3 * vector_panel, n * 3 * vector_panel, stride);
       for (std::int64_t k = 0; k < n; ++k, w += 3 * vector_panel, tables += 6 * 16) {
         __m256i table[6];
         unrolled<6>([&](auto i) {
