@@ -193,7 +193,8 @@ Made by `nnq reproduce --performance-page docs/performance.md` from the records 
   nnq's; below 1 nnq is slower, and the number is bold.
 * The binary ceiling is that of xor and popcount; on AVX2 nnq's table lookups do without popcounts and may pass it (their own ceiling is in the list).
 * Column *possible* of the goals: the figure if every step of nnq ran at its kernel's ceiling, the instructions' or the memory's, as measured in the same
-  minute, and the peer as it did. It leaves out all that surrounds the innermost loops. A goal beyond it is out of reach of this CPU with these kernels.
+  minute, and the peer as it did. It leaves out all that surrounds the innermost loops, and read rates are those
+  of plain loops: a figure far beyond it is out of reach of this CPU with these kernels, one just below it is as good as that.
 * Not measured, for they are in no package here: BitNet, T-MAC, ggml, ncnn, larq compute engine. Their figures that some goals name are of other machines.
   Nor are two threads and Arm, which has no machine here.
 

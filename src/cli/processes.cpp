@@ -2,8 +2,9 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,18 +14,17 @@
 #include <fstream>
 #include <thread>
 
+#include "cli/verb.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "nnq/error.h"
-
-extern char** environ;
 
 namespace nnq::cli {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// The last line that is not empty; of a terminal's line that was written over, what stood last.
+/// The last line that is not empty.
 std::string last_line(const fs::path& log) {
   std::ifstream in(log);
   std::string last;
@@ -33,55 +33,53 @@ std::string last_line(const fs::path& log) {
   return last;
 }
 
+/// A process that was started. Its end is waited for by whoever holds it.
 class Running {
  public:
   explicit Running(const Process& process) : process_(&process) {
-    fs::create_directories(process.log.parent_path());
+    std::error_code failed;
+    fs::create_directories(process.log.parent_path(), failed);
+    const int log = open(process.log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (log < 0) throw Error(fmt::format("cannot be written: {}", std::strerror(errno)), process.log.string());
+    const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
     std::vector<std::string> words{"nnq"};
     words.insert(words.end(), process.arguments.begin(), process.arguments.end());
     std::vector<char*> pointers;
     for (std::string& word : words) pointers.push_back(word.data());
     pointers.push_back(nullptr);
-    posix_spawn_file_actions_t files;
-    posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&files, 1, process.log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    posix_spawn_file_actions_adddup2(&files, 1, 2);
-    // A group of its own: the terminal's Ctrl-C reaches this program alone, which passes it on once.
-    posix_spawnattr_t attributes;
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
-    const int failed = posix_spawn(&pid_, "/proc/self/exe", &files, &attributes, pointers.data(), environ);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&files);
-    if (failed != 0) throw Error(fmt::format("cannot be started: {}", std::strerror(failed)), process.title);
+    const pid_t parent = getpid();
+    pid_ = fork();
+    if (pid_ == 0) become(parent, nothing, log, pointers.data());
+    const int error = errno;
+    close(log);
+    if (nothing >= 0) close(nothing);
+    if (pid_ < 0) throw Error(fmt::format("cannot be started: {}", std::strerror(error)), process.title);
   }
 
-  /// Whether it has ended; status is then known.
+  /// Whether it has ended.
   bool ended() {
     int status = 0;
-    if (pid_ > 0 && waitpid(pid_, &status, WNOHANG) == pid_) {
-      pid_ = -1;
-      status_ = status;
-    }
+    const pid_t got = pid_ > 0 ? waitpid(pid_, &status, WNOHANG) : 0;
+    if (got == pid_ && pid_ > 0) status_ = status;
+    if (got == pid_ || (got < 0 && errno != EINTR)) pid_ = -1;
     return pid_ < 0;
   }
   void stop() const {
     if (pid_ > 0) kill(pid_, SIGTERM);
   }
   void wait() {
-    int status = 0;
-    while (pid_ > 0 && waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-    }
-    pid_ = -1;
+    while (!ended()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   const Process& process() const { return *process_; }
 
+  bool was_interrupted() const {
+    return (WIFEXITED(status_) && WEXITSTATUS(status_) == stopped) ||
+           (WIFSIGNALED(status_) && (WTERMSIG(status_) == SIGTERM || WTERMSIG(status_) == SIGINT));
+  }
   /// Throws when it did not end well.
   void check() const {
-    if (WIFEXITED(status_) && WEXITSTATUS(status_) <= 1) {
-      std::error_code ignored;
-      fs::remove(process_->log, ignored);
+    if (WIFEXITED(status_) && WEXITSTATUS(status_) <= not_met) {
+      remove_log();
       return;
     }
     const std::string line = last_line(process_->log);
@@ -89,8 +87,22 @@ class Running {
                                                  : fmt::format("ended with exit code {}", WEXITSTATUS(status_));
     throw Error(why + (line.empty() ? "" : ": " + line), process_->title, "all it said: " + process_->log.string());
   }
+  void remove_log() const {
+    std::error_code ignored;
+    fs::remove(process_->log, ignored);
+  }
 
  private:
+  /// The child's way into the program; only what is safe behind a fork.
+  [[noreturn]] static void become(pid_t parent, int input, int output, char* const* words) {
+    // A group of its own: the terminal's Ctrl-C reaches the parent alone, which passes it on once. Nobody outlives it.
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() == parent && dup2(input, 0) >= 0 && dup2(output, 1) >= 0 && dup2(output, 2) >= 0)
+      execv("/proc/self/exe", words);
+    _exit(own_fault);
+  }
+
   const Process* process_;
   pid_t pid_ = -1;
   int status_ = 0;
@@ -98,14 +110,57 @@ class Running {
 
 void stop_all(std::vector<Running>& running) {
   for (const Running& r : running) r.stop();
-  for (Running& r : running) r.wait();
+  for (Running& r : running) {
+    r.wait();
+    r.remove_log();
+  }
 }
+
+/// What a terminal shows in one line that is written over, and a log in a line for each that ended. There is no time to
+/// go: runs of unlike networks say nothing of each other's.
+class Shown {
+ public:
+  explicit Shown(std::size_t total) : total_(total) {}
+  ~Shown() {
+    if (terminal_ && !quiet_) fmt::print(stderr, "\r\033[K");
+  }
+  Shown(const Shown&) = delete;
+  Shown& operator=(const Shown&) = delete;
+
+  void ended(const Process& process) {
+    ++done_;
+    if (!quiet_ && !terminal_) fmt::print(stderr, "{}: {}\n", count(), process.title);
+  }
+  void waiting(const std::vector<Running>& running) {
+    if (quiet_ || !terminal_ || Clock::now() - shown_ < std::chrono::milliseconds(500)) return;
+    shown_ = Clock::now();
+    std::string names;
+    for (const Running& r : running)
+      names += (names.empty() ? "" : ", ") + fs::path(r.process().title).filename().string();
+    constexpr std::size_t most = 60;
+    if (names.size() > most) names = names.substr(0, most) + "\u2026";
+    fmt::print(stderr, "\r\033[K{}; running {}", count(), names);
+    std::fflush(stderr);
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::string count() const {
+    const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+    return fmt::format("{} of {} runs in {}", done_, total_, duration_text(seconds));
+  }
+
+  std::size_t total_, done_ = 0;
+  const bool terminal_ = isatty(STDERR_FILENO) == 1, quiet_ = Progress::quiet();
+  const Clock::time_point start_ = Clock::now();
+  Clock::time_point shown_ = start_;
+};
 
 }  // namespace
 
 bool run_processes(const std::vector<Process>& processes, int at_once) {
   const InterruptGuard guard;
-  Progress progress("runs", static_cast<std::int64_t>(processes.size()));
+  Shown shown(processes.size());
   std::vector<Running> running;
   std::size_t next = 0;
   try {
@@ -119,13 +174,18 @@ bool run_processes(const std::vector<Process>& processes, int at_once) {
       const auto ended = std::find_if(running.begin(), running.end(), [](Running& r) { return r.ended(); });
       if (ended == running.end()) {
         std::this_thread::sleep_for(std::chrono::milliseconds(50));
-        progress.advance(0, running.front().process().title);
+        shown.waiting(running);
         continue;
       }
       const Running done = *ended;
       running.erase(ended);
+      if (done.was_interrupted()) {
+        done.remove_log();
+        stop_all(running);
+        return false;
+      }
       done.check();
-      progress.advance(1, done.process().title);
+      shown.ended(done.process());
     }
   } catch (...) {
     stop_all(running);

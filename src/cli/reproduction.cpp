@@ -63,17 +63,17 @@ TrainRequest request_of(const ReproduceOptions& options, const fs::path& run, co
 }
 
 /// Trains or resumes unless the run is finished; false when interrupted.
-bool run_seed(const ReproduceOptions& options, const fs::path& run, const fs::path& recipe, std::int64_t seed,
+bool run_seed(ReproduceOptions& options, const fs::path& run, const fs::path& recipe, std::int64_t seed,
               SeedResult& result) {
   const TrainRequest request = request_of(options, run, recipe, seed);
   const bool train = !finished(run);
   if (train) {
     fmt::print(stderr, "{}: {}\n", run.string(), request.resume ? "going on" : "training");
     if (training().train(request).interrupted) return false;
-  } else if (!options.trained.contains(run)) {
-    fmt::print(stderr, "{}: finished before, not run again\n", run.string());
   }
-  result = result_of(run, seed, train || options.trained.contains(run));
+  const bool just_now = options.trained.erase(run) > 0;
+  if (!train && !just_now) fmt::print(stderr, "{}: finished before, not run again\n", run.string());
+  result = result_of(run, seed, train || just_now);
   return true;
 }
 
@@ -89,7 +89,7 @@ void attack_model(const fs::path& model, AttackSettings settings, int threads, S
 }
 
 /// Runs of `recipe`, one a seed; a model that exists already has none and stands for itself.
-bool run_seeds(const ReproduceOptions& options, const std::string& paper, const fs::path& recipe, const Claim& claim,
+bool run_seeds(ReproduceOptions& options, const std::string& paper, const fs::path& recipe, const Claim& claim,
                std::vector<SeedResult>& results) {
   for (const std::int64_t seed : claim.seeds) {
     SeedResult one;
@@ -155,30 +155,50 @@ fs::path run_directory(const ReproduceOptions& options, const std::string& paper
   return options.runs / paper / fmt::format("{}-seed{}", recipe.stem().string(), seed);
 }
 
+namespace {
+
+/// Calls f(recipe, seed) for every run of a claim; claims about one recipe share them.
+template <class F>
+void each_run(const Claim& claim, F&& f) {
+  for (const std::int64_t seed : claim.seeds) {
+    if (!is_model(claim.recipe)) f(claim.recipe, seed);
+    if (claim.expect == Claim::Expect::gain && !is_model(claim.better_than)) f(claim.better_than, seed);
+  }
+}
+
+Process process_of(const ReproduceOptions& options, const std::string& paper, const TrainRequest& request) {
+  const std::string run = request.run_directory->string();
+  Process process{
+      .title = run,
+      .arguments = {"train", request.recipe.string(), "--run", run, "--threads", std::to_string(request.threads)},
+      .log = options.runs / "logs" / fmt::format("{}-{}.log", paper, request.run_directory->filename().string())};
+  for (const std::string& override : request.overrides)
+    process.arguments.insert(process.arguments.end(), {"--set", override});
+  if (request.resume) process.arguments.push_back("--resume");
+  return process;
+}
+
+}  // namespace
+
+bool runs_finished(const ReproduceOptions& options, const std::string& paper, const Claim& claim) {
+  bool all = true;
+  each_run(claim, [&](const fs::path& recipe, std::int64_t seed) {
+    all = all && finished(run_directory(options, paper, recipe, seed));
+  });
+  return all;
+}
+
 bool train_ahead(ReproduceOptions& options, const std::vector<std::pair<std::string, Claim>>& claims) {
   if (options.at_once <= 1) return true;
   std::vector<Process> processes;
   std::set<fs::path> missing;
-  const auto add = [&](const std::string& paper, const fs::path& recipe, std::int64_t seed) {
-    const fs::path run = run_directory(options, paper, recipe, seed);
-    if (recipe.empty() || is_model(recipe) || missing.contains(run)) return;
-    const TrainRequest request = request_of(options, run, recipe, seed);
-    if (finished(run)) return;
-    missing.insert(run);
-    Process process{
-        .title = run.string(),
-        .arguments = {"train", recipe.string(), "--run", run.string(), "--threads", std::to_string(options.threads)},
-        .log = options.runs / "logs" / fmt::format("{}-{}.log", paper, run.filename().string())};
-    for (const std::string& override : request.overrides)
-      process.arguments.insert(process.arguments.end(), {"--set", override});
-    if (request.resume) process.arguments.push_back("--resume");
-    processes.push_back(std::move(process));
-  };
   for (const auto& [paper, claim] : claims) {
-    for (const std::int64_t seed : claim.seeds) {
-      add(paper, claim.recipe, seed);
-      if (claim.expect == Claim::Expect::gain) add(paper, claim.better_than, seed);
-    }
+    each_run(claim, [&, &of = paper](const fs::path& recipe, std::int64_t seed) {
+      const fs::path run = run_directory(options, of, recipe, seed);
+      if (missing.contains(run)) return;
+      const TrainRequest request = request_of(options, run, recipe, seed);
+      if (!finished(run) && missing.insert(run).second) processes.push_back(process_of(options, of, request));
+    });
   }
   if (processes.size() < 2) return true;
   fmt::print(stderr, "{} runs under {}, {} at a time, {} thread{} each\n", processes.size(), options.runs.string(),
@@ -190,8 +210,7 @@ bool train_ahead(ReproduceOptions& options, const std::vector<std::pair<std::str
   return true;
 }
 
-bool reproduce_claim(const ReproduceOptions& options, const std::string& paper, const Claim& claim,
-                     ClaimResult& result) {
+bool reproduce_claim(ReproduceOptions& options, const std::string& paper, const Claim& claim, ClaimResult& result) {
   result = {};
   if (!run_seeds(options, paper, claim.recipe, claim, result.seeds)) return false;
   if (claim.expect == Claim::Expect::gain && !run_seeds(options, paper, claim.better_than, claim, result.others))

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/experiment.h"
@@ -43,7 +44,7 @@ struct ReproduceOptions {
   std::vector<std::string> overrides;             // "train.epochs=1", of every recipe
   int threads = 0;                                // of a training; 0: all cores
   int at_once = 1;                                // trainings that run at a time, each in a process of its own
-  std::set<std::filesystem::path> trained = {};   // runs that train_ahead() trained
+  std::set<std::filesystem::path> trained = {};   // runs that train_ahead() trained and nobody has read yet
 };
 
 /// Where a recipe of `paper` runs with `seed`: <runs>/<paper>/<name of the recipe's file>-seed<seed>. Claims about the
@@ -55,9 +56,11 @@ std::filesystem::path run_directory(const ReproduceOptions& options, const std::
 /// that to reproduce_claim. Returns false when it was interrupted. Throws nnq::Error as reproduce_claim does.
 bool train_ahead(ReproduceOptions& options, const std::vector<std::pair<std::string, Claim>>& claims);
 
+/// Whether every run that the claim needs is finished.
+bool runs_finished(const ReproduceOptions& options, const std::string& paper, const Claim& claim);
+
 /// Runs what is not finished yet and judges the claim. Returns false when it was interrupted (Ctrl-C): the same call
 /// goes on. Throws nnq::Error, also when a run directory holds another recipe's run.
-bool reproduce_claim(const ReproduceOptions& options, const std::string& paper, const Claim& claim,
-                     ClaimResult& result);
+bool reproduce_claim(ReproduceOptions& options, const std::string& paper, const Claim& claim, ClaimResult& result);
 
 }  // namespace nnq::cli

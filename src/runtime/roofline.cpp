@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <fstream>
 #include <limits>
 #include <utility>
 
@@ -14,13 +15,21 @@ std::int64_t cache_bytes(int name, std::int64_t otherwise) {
   return bytes > 0 ? bytes : otherwise;
 }
 
+/// The third level that this core sees. In a virtual machine sysconf says what all of the host's have together.
+std::int64_t third_level_bytes() {
+  std::ifstream file("/sys/devices/system/cpu/cpu0/cache/index3/size");
+  std::int64_t kilobytes = 0;
+  if (file >> kilobytes && kilobytes > 0) return kilobytes << 10;
+  return cache_bytes(_SC_LEVEL3_CACHE_SIZE, 8 << 20);
+}
+
 }  // namespace
 
 Roofline::Roofline(std::vector<Ceiling> ceilings, std::int64_t working_set, int threads)
     : ceilings_(std::move(ceilings)), working_set_(working_set), threads_(threads) {
   const std::int64_t sizes[] = {cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32 << 10),
-                                cache_bytes(_SC_LEVEL2_CACHE_SIZE, 512 << 10),
-                                cache_bytes(_SC_LEVEL3_CACHE_SIZE, 8 << 20), std::numeric_limits<std::int64_t>::max()};
+                                cache_bytes(_SC_LEVEL2_CACHE_SIZE, 512 << 10), third_level_bytes(),
+                                std::numeric_limits<std::int64_t>::max()};
   const char* const names[] = {"L1", "L2", "L3", "DRAM"};
   for (const Ceiling& c : ceilings_) {
     const std::size_t i = levels_.size();

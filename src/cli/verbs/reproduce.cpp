@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
+#include <iterator>
 #include <thread>
 #include <utility>
 
@@ -80,11 +82,11 @@ class Reproduce final : public Verb {
     app.add_option("--page", page_, "run nothing: write the page of everything in results/ to FILE");
     app.add_option("--performance-page", performance_page_,
                    "run nothing: write the page of results/performance (bench/peers) to FILE");
-    app.add_option("--jobs", jobs_, "trainings at a time (default: one a core; full scale: one)")
-        ->check(CLI::Range(0, 1024));
+    app.add_option("--jobs", jobs_, "trainings at a time (default: what cores and threads allow; full scale: 1)")
+        ->check(CLI::Range(1, 1024));
     app.add_option("--threads", threads_,
-                   "threads of a training; its numbers depend on them (default: 1; full scale: all cores)")
-        ->check(CLI::Range(0, 1024));
+                   "threads of a training or attack; numbers depend on them (default: 1; full scale: all cores)")
+        ->check(CLI::Range(1, 1024));
   }
 
   int run(bool json, ordered_json& document) override {
@@ -121,49 +123,77 @@ class Reproduce final : public Verb {
   }
 
   int run_experiments(const std::vector<Experiment>& experiments, bool json, ordered_json& document) {
-    bool all_hold = true;
-    share_cores();
-    std::vector<std::pair<std::string, Claim>> claims_of_scale;
-    for (const Experiment& experiment : experiments)
-      for (const Claim& claim : experiment.claims)
-        if (name_of(claim.scale) == scale_) claims_of_scale.emplace_back(experiment.paper, claim);
-    const bool ahead = train_ahead(options_, claims_of_scale);
     document[all_ ? "experiments" : "paper"] = nullptr;
+    share_cores();
+    const std::exception_ptr failure = train_all(experiments);
+    const bool cut_short = interrupted_ || failure != nullptr;
+    bool all_hold = true;
     ordered_json results = ordered_json::array();
     for (const Experiment& experiment : experiments) {
-      ordered_json claims = ordered_json::array();
-      Table table({{"claim"},
-                   {"published"},
-                   {"ours", Table::Align::right},
-                   {"drop vs float", Table::Align::right},
-                   {"gain", Table::Align::right},
-                   {"spread", Table::Align::right},
-                   {"expected"},
-                   {"holds"}});
-      for (const Claim& claim : experiment.claims) {
-        if (name_of(claim.scale) != scale_) continue;
-        ClaimResult result;
-        interrupted_ = !ahead || !reproduce_claim(options_, experiment.paper, claim, result);
-        if (interrupted_) break;
-        all_hold = all_hold && result.holds;
-        claims.push_back(to_json(claim, result));
-        table.row({claim.claim, claim.published, fixed(result.value, 2), result.has_drop ? fixed(result.drop, 2) : "",
-                   claim.expect == Claim::Expect::gain ? fixed(result.gain(), 2) : "",
-                   result.seeds.size() > 1 ? fixed(result.spread, 2) : "one seed", claim.expected(),
-                   result.holds ? "yes" : "NO"});
-      }
-      if (claims.empty() && !interrupted_) {
-        if (all_) continue;
+      const std::vector<Claim> claims = claims_of(experiment);
+      if (claims.empty() && !all_)
         throw Error(fmt::format("the experiment of '{}' has no claim of this scale", paper_), "--scale " + scale_);
-      }
-      results.push_back({{"paper", experiment.paper}, {"title", experiment.title}, {"claims", claims}});
-      if (!json) print(experiment, table);
-      if (interrupted_) break;
+      // Papers whose runs are all there are not lost to what happened to another's.
+      const bool complete = std::all_of(claims.begin(), claims.end(), [&](const Claim& claim) {
+        return runs_finished(options_, experiment.paper, claim);
+      });
+      if (claims.empty() || (cut_short && !complete)) continue;
+      results.push_back(judged(experiment, claims, json, all_hold));
+      if (interrupted_ && !cut_short) break;
       if (!record_.empty()) write_record(record_, command(experiment.paper), results.back());
     }
+    if (failure != nullptr) std::rethrow_exception(failure);
     fill(document, results);
     if (interrupted_) fmt::print(stderr, "interrupted: the same command goes on where it stopped\n");
     return all_hold && !interrupted_ ? done : not_met;
+  }
+
+  std::vector<Claim> claims_of(const Experiment& experiment) const {
+    std::vector<Claim> claims;
+    std::copy_if(experiment.claims.begin(), experiment.claims.end(), std::back_inserter(claims),
+                 [&](const Claim& claim) { return name_of(claim.scale) == scale_; });
+    return claims;
+  }
+
+  /// What several runs at a time can do before claims are judged; what went wrong with it.
+  std::exception_ptr train_all(const std::vector<Experiment>& experiments) {
+    std::vector<std::pair<std::string, Claim>> claims;
+    for (const Experiment& experiment : experiments)
+      for (const Claim& claim : claims_of(experiment)) claims.emplace_back(experiment.paper, claim);
+    try {
+      interrupted_ = !train_ahead(options_, claims);
+    } catch (const Error&) {
+      return std::current_exception();
+    }
+    return nullptr;
+  }
+
+  /// Runs what is missing, shows the table and gives the record.
+  ordered_json judged(const Experiment& experiment, const std::vector<Claim>& claims, bool json, bool& all_hold) {
+    ordered_json rows = ordered_json::array();
+    Table table({{"claim"},
+                 {"published"},
+                 {"ours", Table::Align::right},
+                 {"drop vs float", Table::Align::right},
+                 {"gain", Table::Align::right},
+                 {"spread", Table::Align::right},
+                 {"expected"},
+                 {"holds"}});
+    for (const Claim& claim : claims) {
+      ClaimResult result;
+      if (!reproduce_claim(options_, experiment.paper, claim, result)) {
+        interrupted_ = true;
+        break;
+      }
+      all_hold = all_hold && result.holds;
+      rows.push_back(to_json(claim, result));
+      table.row({claim.claim, claim.published, fixed(result.value, 2), result.has_drop ? fixed(result.drop, 2) : "",
+                 claim.expect == Claim::Expect::gain ? fixed(result.gain(), 2) : "",
+                 result.seeds.size() > 1 ? fixed(result.spread, 2) : "one seed", claim.expected(),
+                 result.holds ? "yes" : "NO"});
+    }
+    if (!json) print(experiment, table);
+    return {{"paper", experiment.paper}, {"title", experiment.title}, {"claims", rows}};
   }
 
   /// Trainings of quick experiments are small: one thread each makes the best of the cores, and the same numbers on any
@@ -171,7 +201,7 @@ class Reproduce final : public Verb {
   void share_cores() {
     const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
     const bool full = scale_ == "full";
-    options_.threads = threads_ > 0 ? threads_ : full ? std::max(1, cores / std::max(1, jobs_)) : 1;
+    options_.threads = threads_ > 0 ? threads_ : full ? cores : 1;
     options_.at_once = jobs_ > 0 ? jobs_ : full ? 1 : std::max(1, cores / options_.threads);
   }
 
@@ -186,14 +216,18 @@ class Reproduce final : public Verb {
   std::string command(const std::string& paper) const {
     std::string text = fmt::format("nnq reproduce {} --scale {}", paper, scale_);
     for (const std::string& override : options_.overrides) text += " --set " + override;
+    if (threads_ > 0) text += fmt::format(" --threads {}", threads_);
     return text;
   }
 
   void fill(ordered_json& document, const ordered_json& results) const {
     if (all_) {
       document["experiments"] = results;
-    } else {
+    } else if (!results.empty()) {
       document.update(results.front());
+    } else {
+      document["paper"] = paper_;
+      document["claims"] = ordered_json::array();
     }
     document["interrupted"] = interrupted_;
   }

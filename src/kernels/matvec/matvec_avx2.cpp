@@ -70,14 +70,14 @@ inline void add_block(const MatvecCall& call, const std::uint8_t* w, const std::
 }
 
 /// Asks for what `Panels` panels in step read 2 KB later, where the next panels begin behind the end of these: the
-/// hardware loses two streams at each jump. Matrices of shorter panels mostly lie in the second level and gain nothing.
+/// hardware loses two streams at each jump. Shorter panels gained nothing (measured: 4096 x 1024).
 template <int Panels>
 inline void fetch_ahead(const std::uint8_t* w, std::int64_t left, std::int64_t count, std::int64_t panel_bytes) {
   constexpr std::int64_t ahead = 2048, least_panel = 4096;
   if (panel_bytes < least_panel) return;
-  const std::uint8_t* from = w + ahead + (left <= ahead ? (Panels - 1) * panel_bytes : 0);
-  for (int p = 0; p < Panels; ++p, from += panel_bytes) {
-    for (std::int64_t i = 0; i < count; i += 64) _mm_prefetch(reinterpret_cast<const char*>(from + i), _MM_HINT_T0);
+  for (std::int64_t i = ahead; i < ahead + count; i += 64) {
+    const std::uint8_t* const from = w + i + (i >= left ? (Panels - 1) * panel_bytes : 0);
+    for (int p = 0; p < Panels; ++p) _mm_prefetch(reinterpret_cast<const char*>(from + p * panel_bytes), _MM_HINT_T0);
   }
 }
 

@@ -117,6 +117,7 @@ void add_winograd(const PlanContext& plan, const Step& step, const LayerWeights&
   }
   winograd.winograd = true;
   winograd.largest = largest;
+  if (winograd.winograd_run != 0) winograd.ceiling = CeilingKind::narrow;
   winograd.ceiling_share = 36.0 / 16;
   // Transforming codes, sums and weights costs as much as a few channels, outputs and tiles more, and 60 ns a tile.
   const std::int64_t tiles = winograd_rows(g.n * ((g.out_h + 1) / 2) * ((g.out_w + 1) / 2)) + 2;

@@ -152,6 +152,7 @@ class BinaryMatvec final : public PreparedStep {
                                        [&] { return pack(step, weights); });
     kernel = std::string("dense_w1_") + kernel_.name;
     operations = 2 * rows_ * step.weights.count;
+    ceiling = CeilingKind::binary;
     weight_bytes = panels_ * words_ * plane_panel * 8;
     parts_ = parts_of(panels_, weight_bytes, plan.threads);
     scratch_bytes = lines(words_ * 8) + lines(rows_ * panels_ * plane_panel * 4);

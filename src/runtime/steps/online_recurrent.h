@@ -20,6 +20,14 @@ class OnlineRecurrent : public PreparedStep {
 
   /// What `nnq benchmark` shows, threads, and the scratch that all forms need; the form's own follows with take().
   void describe(const PlanContext& plan, const Step& step, const std::string& product, std::int64_t bytes);
+  /// Sets the ceiling of the two products together; where they have different ones, none.
+  template <class Product>
+  void bound_by(const Product& input, const Product& state, const Step& step) {
+    if (input.ceiling() != state.ceiling()) return;
+    const auto inputs = static_cast<double>(step.weights.count), states = static_cast<double>(r_.weights.count);
+    ceiling = state.ceiling();
+    ceiling_share = (inputs + states) / (inputs / input.ceiling_share() + states / state.ceiling_share());
+  }
   std::size_t take(std::int64_t bytes);
   template <class T>
   T* of(std::size_t at) const {

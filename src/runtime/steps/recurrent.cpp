@@ -22,8 +22,7 @@ class RecurrentLayer final : public OnlineRecurrent {
         input_planes_(static_cast<int>(slots_.scales.channels())),
         decompose_(decompose_kernel(plan.isa).run) {
     describe(plan, step, input_.kernel(), input_.weight_bytes() + state_.weight_bytes());
-    ceiling = state_.ceiling();
-    ceiling_share = state_.ceiling_share();
+    bound_by(input_, state_, step);
     const std::int64_t bits = r_.state_bits;
     state_planes_at_ = take(batch_ * bits * state_.words() * 8);
     state_set_at_ = take(batch_ * bits * 4);

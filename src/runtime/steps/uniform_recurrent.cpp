@@ -27,8 +27,7 @@ class UniformRecurrent final : public OnlineRecurrent {
         input_(*shared_input_),
         state_(*shared_state_) {
     describe(plan, step, input_.kernel(), input_.weight_bytes() + state_.weight_bytes());
-    ceiling = state_.ceiling();
-    ceiling_share = state_.ceiling_share();
+    bound_by(input_, state_, step);
     state_codes_at_ = take(batch_ * state_.padded());
     state_totals_at_ = take(batch_ * 4);
     input_codes_at_ = take(positions() * input_.padded());
