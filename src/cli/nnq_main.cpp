@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <new>
 #include <system_error>
 
@@ -67,6 +68,12 @@ int guarded(nnq::cli::Verb& verb, bool json) {
   } catch (const std::bad_alloc&) {
     return report_error(json, verb.name(), nnq::Error("not enough memory for this model and input"),
                         ExitCode::bad_input);
+  } catch (const std::filesystem::filesystem_error& error) {
+    // A file that was there a moment ago, a folder that is none, a full disk: the machine's state, not nnq's.
+    return report_error(
+        json, verb.name(),
+        nnq::Error(error.code().message(), error.path1().string(), "did something else change this file or folder?"),
+        ExitCode::bad_input);
   } catch (const std::system_error& error) {
     if (std::ferror(stdout) != 0)
       return report_error(false, verb.name(), nnq::Error(error.code().message(), "standard output"),

@@ -78,35 +78,38 @@ TEST_F(Jobs, OneThatFailsIsNamedWithItsLastWordsAndOtherPapersAreJudged) {
 
 TEST_F(Jobs, ASignalStopsAllAndTheSameCommandGoesOn) {
   if (!NNQ_HAS_TRAIN) GTEST_SKIP() << "this build has no training library";
-  write("recipes/float.toml", trained_for("epochs = 300"));
+  write("recipes/float.toml", trained_for("epochs = 800"));
   experiment("tiny", claim("float", "expect = 'value'\nat_least = 0\nseeds = [1, 2]"));
-  const auto stopped_by = [&](const std::string& whom) {
+  const auto stopped_by = [&](const std::string& whom, const std::string& to) {
     // When both have written epochs, the signal.
-    const std::string wait =
-        "(for i in $(seq 600); do sleep 0.1; [ -s runs/reproduce/tiny/float-seed1/metrics.jsonl ] && "
-        "[ -s runs/reproduce/tiny/float-seed2/metrics.jsonl ] && break; done; " +
-        whom + ") & ";
-    return nnq::test::nnq("reproduce tiny --jobs 2",
+    const std::string wait = "(for i in $(seq 600); do sleep 0.1; [ -s " + to +
+                             "/tiny/float-seed1/metrics.jsonl ] && [ -s " + to +
+                             "/tiny/float-seed2/metrics.jsonl ] && break; done; " + whom + ") & ";
+    return nnq::test::nnq("reproduce tiny --jobs 2 --runs " + to,
                           "cd '" + folder_.path().string() + "' && { " + wait + "} && echo $$ > pid && exec ");
   };
-  const auto runs = [&] {
+  const auto runs = [&](const std::string& at) {
     std::vector<std::string> states;
     for (const char* seed : {"1", "2"}) {
       const auto result = nlohmann::json::parse(
-          slurp(folder_ / ("runs/reproduce/tiny/float-seed" + std::string(seed) + "/result.json")), nullptr, false);
+          slurp(folder_ / (at + "/tiny/float-seed" + std::string(seed) + "/result.json")), nullptr, false);
       states.push_back(!result.is_object() ? "none" : result.value("interrupted", false) ? "interrupted" : "done");
     }
     return states;
   };
-  for (const char* whom : {"kill -TERM $(cat pid)", "pkill -TERM -P $(cat pid) -n"}) {
-    const Ran stopped = stopped_by(whom);
-    EXPECT_EQ(stopped.code, 1) << stopped.out << stopped.err;
-    EXPECT_NE(stopped.err.find("the same command goes on"), std::string::npos) << stopped.err;
-    EXPECT_EQ(runs(), (std::vector<std::string>{"interrupted", "interrupted"})) << whom;
+  const std::vector<std::string> both_interrupted{"interrupted", "interrupted"}, both_done{"done", "done"};
+  const Ran all = stopped_by("kill -TERM $(cat pid)", "all"),
+            one = stopped_by("pkill -TERM -P $(cat pid) -n", "one");  // the younger child alone
+  for (const Ran* stopped : {&all, &one}) {
+    EXPECT_EQ(stopped->code, 1) << stopped->out << stopped->err;
+    EXPECT_NE(stopped->err.find("the same command goes on"), std::string::npos) << stopped->err;
   }
-  const Ran ended = run("tiny --jobs 2 --json");
+  EXPECT_EQ(runs("all"), both_interrupted);
+  EXPECT_EQ(runs("one"), both_interrupted);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "all/logs/tiny-float-seed1.log"));
+  const Ran ended = run("tiny --jobs 2 --runs one --json");
   EXPECT_EQ(ended.code, 0) << ended.err;
-  EXPECT_EQ(runs(), (std::vector<std::string>{"done", "done"}));
+  EXPECT_EQ(runs("one"), both_done);
 }
 
 }  // namespace
