@@ -69,6 +69,10 @@ inline void add_block(const MatvecCall& call, const std::uint8_t* w, const std::
   }
 }
 
+/// Panels of a matrix that one row of inputs goes through at a time: as many sums as registers hold.
+template <int Bits>
+constexpr int most_panels = Bits == 3 ? 1 : 2;
+
 /// Asks for what `Panels` panels in step read 2 KB later, where the next panels begin behind the end of these: the
 /// hardware loses two streams at each jump. Shorter panels gained nothing (measured: 4096 x 1024).
 template <int Panels>
@@ -94,7 +98,8 @@ inline void tile(const MatvecCall& call, std::int64_t panel, std::int64_t row) {
     __m256i sum[Batch][2 * Panels];
     for (auto& of_row : sum)
       for (__m256i& s : of_row) s = _mm256_setzero_si256();
-    fetch_ahead<Panels>(w, (call.blocks - first) * step, run * step, call.blocks * step);
+    if constexpr (Batch == 1 && Panels == most_panels<Bits>)
+      fetch_ahead<Panels>(w, (call.blocks - first) * step, run * step, call.blocks * step);
     for (std::int64_t b = first; b < std::min(call.blocks, first + run); ++b, w += step, a += block.inputs)
       add_block<Bits, Batch, Panels>(call, w, a, sum);
     for (int r = 0; r < Batch; ++r) {
@@ -138,7 +143,7 @@ inline void tile8(const MatvecCall& call, std::int64_t panel, std::int64_t row) 
 /// Panels outside, rows inside: a panel is fetched once for the whole batch.
 template <int Bits>
 void all(const MatvecCall& call) {
-  constexpr std::int64_t panels = Bits == 3 ? 1 : 2;
+  constexpr std::int64_t panels = most_panels<Bits>;
   std::int64_t p = 0;
   if constexpr (Bits != 8) {
     for (; call.batch == 1 && p + panels <= call.panel_count; p += panels) tile<Bits, 1, panels>(call, p, 0);
