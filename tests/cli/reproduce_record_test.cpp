@@ -74,7 +74,7 @@ TEST_F(Record, IsWhatThePageShows) {
   ASSERT_EQ(ran.code, 0) << ran.err;
   ASSERT_EQ(ran.document()["claims"].size(), 1u) << "the claim of full scale is left out";
   const auto record = nlohmann::json::parse(slurp(folder_ / "results/reproduce/tiny.json"));
-  EXPECT_EQ(record["command"], "nnq reproduce tiny --scale quick --set train.epochs=1");
+  EXPECT_EQ(record["command"], "nnq reproduce tiny --scale quick --set train.epochs=1 --threads 1");
   EXPECT_EQ(record["claims"], ran.document()["claims"]);
   EXPECT_TRUE(record["machine"]["cores"].is_number());
 
