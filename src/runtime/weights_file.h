@@ -22,7 +22,7 @@ namespace nnq {
 
 /// To be raised when weights under the same key become other bytes: a kernel wants another order, a packed type other
 /// members. (A new kernel, a new key: no.) tests/runtime/weights_cache_test.cpp fails where that was forgotten.
-inline constexpr std::uint32_t weights_format = 2;
+inline constexpr std::uint32_t weights_format = 3;
 
 struct WeightsEntry {
   PackedParts parts;

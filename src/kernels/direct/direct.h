@@ -33,7 +33,8 @@ struct DirectRow {
 /// What is looked up where.
 enum class LookupForm : std::uint8_t {
   nibbles,  // one or two tables of 16 entries a byte: 2 or 4 activations and weights. Tables [256][lookups][16] by the
-            // value of the byte, weights panel[k][byte][lookup][outputs], a nibble each in a byte of its own
+            // value of the byte, weights panel[k][byte][lookup][outputs], a nibble each in a byte of its own. Where
+            // there are two, they are those of the byte's low and high nibble, by the same rule for both
   triples,  // a unit is eight 2-bit codes: three tables of 64 entries, by codes 0 .. 2, 3 .. 5 and 6 .. 7. Tables
             // [64][64] by the value of the codes, weights panel[k][3][outputs], 2 bits each, three a byte
 };
@@ -93,7 +94,10 @@ struct LookupKernel {
   LookupForm form;
   std::int64_t panel;  // outputs
   int most_lookups;    // nibbles: lookups a byte; 1: weights of one bit only
+  bool pairs = false;  // two rows at once where two lookups a byte have entries of at most `pair_entry`
 };
+
+inline constexpr std::int32_t pair_entry = 5;  // three lookups fit four bits
 
 inline constexpr std::int64_t direct_panel = 16;
 

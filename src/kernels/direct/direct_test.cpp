@@ -271,6 +271,11 @@ void check_lookup(const LookupKernel& kernel, std::int64_t rows, std::int64_t st
   for (std::int64_t i = 0; i < tables.size(); ++i)
     tables[i] = static_cast<std::uint8_t>(
         full ? largest : static_cast<int>(random.below(static_cast<std::uint64_t>(largest + 1))));
+  // Two tables belong to the byte's nibbles.
+  for (std::int64_t i = 0; !triples && lookups == 2 && i < tables.size(); ++i) {
+    const std::int64_t byte = i / 32, nibble = i % 32 < 16 ? byte & 15 : byte >> 4;
+    tables[i] = tables[nibble * 32 + i % 16];
+  }
   for (std::int64_t i = 0; i < s.weights.size(); ++i)
     s.weights[i] = static_cast<std::uint8_t>(s.weights[i] & (entries - 1));
   const std::int64_t units = 255 / (largest * unit);
@@ -299,10 +304,16 @@ TEST(Direct, Lookup) {
     each_size([&](std::int64_t rows, std::int64_t steps, std::int64_t panels) {
       check_lookup(kernel, rows, steps, panels, triples ? 3 : 1, 24, 0, false, random);
       check_lookup(kernel, rows, steps, panels, two, 4, 1, false, random);
+      check_lookup(kernel, rows, steps, panels, two, 5, 0, true, random);  // the largest of which two share a byte
+      check_lookup(kernel, rows, steps, panels, two, 6, 0, true, random);
       check_lookup(kernel, rows, steps, panels, two, 18, 0, true, random);
       check_lookup(kernel, rows, steps, panels, two, 63, 0, true, random);  // one unit fills a byte, or nearly
       check_lookup(kernel, rows, steps, panels, two, triples ? 85 : 127 / two, 0, true, random);
     });
+    // Several blocks of rows, and rows too long for one, where two rows are looked up at once.
+    check_lookup(kernel, 31, 300, 3, two, 4, 1, false, random);
+    check_lookup(kernel, 7, 1024, 2, two, 5, 0, false, random);
+    check_lookup(kernel, 7, 1025, 2, two, 4, 1, true, random);
     // More than 16 bits hold.
     check_lookup(kernel, 5, 3000, 1, two, 18, 0, true, random);
     check_lookup(kernel, 5, 2000, 3, triples ? 3 : 1, triples ? 85 : 127, 0, true, random);

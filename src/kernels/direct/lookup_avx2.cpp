@@ -1,59 +1,17 @@
 // AVX2's table lookups: vpshufb with a table chosen by the activations and the weights as indices. Tiles of rows x 32
 // or 64 channels. The innermost operations are assembly, as in direct_avx2.cpp.
+#include "kernels/direct/lookup_avx2.h"
+
 #include <immintrin.h>
 
 #include <algorithm>
 
-#include "kernels/direct/direct.h"
 #include "kernels/unrolled.h"
 
 namespace nnq::avx2 {
 namespace {
 
-constexpr std::int64_t outputs = 32;
-
-inline __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
-inline void store(void* p, __m256i v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
-
-/// s[p] += entries of one table, in bytes.
-inline void add_lookup(const std::uint8_t* table, __m256i w0, __m256i w1, __m256i& s0, __m256i& s1) {
-  __m256i x, t;
-  asm volatile(
-      "vbroadcasti128 %[a], %[x]\n\t"
-      "vpshufb %[w0], %[x], %[t]\n\t"
-      "vpshufb %[w1], %[x], %[x]\n\t"
-      "vpaddb %[t], %[s0], %[s0]\n\t"
-      "vpaddb %[x], %[s1], %[s1]"
-      : [s0] "+x"(s0), [s1] "+x"(s1), [x] "=&x"(x), [t] "=&x"(t)
-      : [a] "m"(*reinterpret_cast<const std::uint8_t(*)[16]>(table)), [w0] "x"(w0), [w1] "x"(w1));
-}
-inline void add_lookup(const std::uint8_t* table, __m256i w0, __m256i& s0) {
-  __m256i x;
-  asm volatile(
-      "vbroadcasti128 %[a], %[x]\n\t"
-      "vpshufb %[w0], %[x], %[x]\n\t"
-      "vpaddb %[x], %[s0], %[s0]"
-      : [s0] "+x"(s0), [x] "=&x"(x)
-      : [a] "m"(*reinterpret_cast<const std::uint8_t(*)[16]>(table)), [w0] "x"(w0));
-}
-
-/// Sums of bytes in 16 bits: `all` = even column + 256 * odd column modulo 2^16, `odd` = odd column.
-struct alignas(32) Words {
-  __m256i all, odd;
-};
-
-/// Start plus the 32 columns' sums, in order, to memory.
-inline void store_columns(const Words& words, const std::int32_t* start, int shift, std::int32_t* sums) {
-  const __m256i even = _mm256_sub_epi16(words.all, _mm256_slli_epi16(words.odd, 8));
-  const __m128i count = _mm_cvtsi32_si128(shift);
-  const __m256i low = _mm256_unpacklo_epi16(even, words.odd),  // columns 0..7 | 16..23
-      high = _mm256_unpackhi_epi16(even, words.odd);           // columns 8..15 | 24..31
-  const __m128i parts[4] = {_mm256_castsi256_si128(low), _mm256_castsi256_si128(high), _mm256_extracti128_si256(low, 1),
-                            _mm256_extracti128_si256(high, 1)};
-  for (int i = 0; i < 4; ++i)
-    store(sums + i * 8,
-          _mm256_add_epi32(load(start + i * 8), _mm256_sll_epi32(_mm256_cvtepu16_epi32(parts[i]), count)));
-}
+constexpr std::int64_t outputs = lookup_panel;
 
 template <int Rows, int Panels, int Lookups>
 inline void lookup_tile(const DirectCall& call, const DirectRow* row, const std::uint8_t* panel, std::int64_t column,
@@ -69,11 +27,6 @@ inline void lookup_tile(const DirectCall& call, const DirectRow* row, const std:
   bool first = true;
   for (std::int64_t k = 0; k < call.steps || first; first = false) {
     Words words[Rows][Panels];
-    NNQ_UNROLL
-    for (int r = 0; r < Rows; ++r) {
-      NNQ_UNROLL
-      for (int p = 0; p < Panels; ++p) words[r][p] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-    }
     for (const std::int64_t stop = std::min(call.steps, k + lookup.word_units); k < stop;) {
       const std::int64_t n = std::min(lookup.byte_units, stop - k);
       const std::int64_t* const end = offset + n;
@@ -107,10 +60,7 @@ inline void lookup_tile(const DirectCall& call, const DirectRow* row, const std:
       NNQ_UNROLL
       for (int r = 0; r < Rows; ++r) {
         NNQ_UNROLL
-        for (int p = 0; p < Panels; ++p) {
-          words[r][p].all = _mm256_add_epi16(words[r][p].all, bytes[r][p]);
-          words[r][p].odd = _mm256_add_epi16(words[r][p].odd, _mm256_srli_epi16(bytes[r][p], 8));
-        }
+        for (int p = 0; p < Panels; ++p) words[r][p].add(bytes[r][p], _mm256_srli_epi16(bytes[r][p], 8));
       }
     }
     NNQ_UNROLL
@@ -118,7 +68,7 @@ inline void lookup_tile(const DirectCall& call, const DirectRow* row, const std:
       NNQ_UNROLL
       for (int p = 0; p < Panels; ++p) {
         std::int32_t* to = sums + r * call.stride + p * outputs;
-        store_columns(words[r][p], first ? row[r].start + column + p * outputs : to, lookup.shift, to);
+        words[r][p].store(first ? row[r].start + column + p * outputs : to, lookup.shift, to);
       }
     }
   }
@@ -145,10 +95,15 @@ void lookup(const DirectCall& call) {
 }  // namespace
 
 void direct_lookup(const DirectCall& call) noexcept {
+  DirectCall rest = call;
+  const std::int64_t done = lookup_pairs(call);
+  rest.rows += done;
+  rest.row_count -= done;
+  rest.sums += done * call.stride;
   if (call.lookup->lookups == 1)
-    lookup<1>(call);
+    lookup<1>(rest);
   else
-    lookup<2>(call);
+    lookup<2>(rest);
 }
 
 void pack_codes(const std::uint8_t* codes, std::uint8_t* packed, std::int64_t count, int shift) noexcept {

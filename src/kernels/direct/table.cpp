@@ -34,7 +34,7 @@ constexpr LookupKernel lookups[] = {
     // 170 and 256 products a cycle on Zen 4, VNNI does 64. Half a panel of 64 is AVX2's.
     {Isa::avx512, "triples_avx512", avx512::direct_triples, LookupForm::triples, 64, 0},
     {Isa::avx512, "lookup_avx512", avx512::direct_lookup, LookupForm::nibbles, 64, 1},
-    {Isa::avx2, "lookup_avx2", avx2::direct_lookup, LookupForm::nibbles, 32, 2},
+    {Isa::avx2, "lookup_avx2", avx2::direct_lookup, LookupForm::nibbles, 32, 2, true},
 #endif
 #if defined(__aarch64__)
     {Isa::neon, "lookup_tbl_neon", neon::direct_lookup, LookupForm::nibbles, 32, 2},

@@ -32,6 +32,9 @@ std::string lookup_refuses(const DirectKernels& kernels, const LookupKernel& loo
   return {};
 }
 
+/// Lookups of two rows at once: 9 operations for 12.
+constexpr double pair_share = 12.0 / 9;
+
 std::int64_t round_up(std::int64_t n, std::int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 /// What the cost model says of a method on this layer; packed, run: see LayerCost.
@@ -148,6 +151,9 @@ void add_lookup(const PlanContext& plan, const Step& step, const LayerWeights& w
   lookup.lookups = lookup.triples ? 3 : one_bit ? 1 : 2;
   lookup.ceiling = CeilingKind::lookup;
   lookup.ceiling_share = lookup.triples ? 2.0 / 3 : one_bit && !split ? 1 : 0.5;
+  // Entries of signs times ternary weights, counted in twos: 0 .. 4.
+  if (kernel.pairs && lookup.lookups == 2 && plan.code(step.inputs[0]).sign && step.weights.ternary())
+    lookup.ceiling_share *= pair_share;
   const Method method = lookup.triples ? Method::w2a2_triples
                         : !one_bit     ? Method::w2a2_lookup
                         : split        ? (wide ? Method::w1a4_lookup_64 : Method::w1a4_lookup)
@@ -172,7 +178,8 @@ std::vector<LayerChoice> choose_bytes(const PlanContext& plan, const Step& step,
     const std::int32_t top = choice.form == LayerInput::Form::packed  ? 3
                              : choice.form == LayerInput::Form::split ? 15
                                                                       : 255;
-    if (border >= 0 && border <= top)
+    // Signs are codes 0 and 2. Entries for the code between would cost more than starts that know the border.
+    if (border >= 0 && border <= top && !(code.sign && choice.lookups != 0 && border % 2 != 0))
       choice.border = static_cast<std::uint8_t>(border);
     else
       choice.difference = border;
@@ -204,6 +211,7 @@ std::vector<LayerChoice> choose_bits(const PlanContext& plan, const Step& step) 
     lookup.weight_bits = 1;
     lookup.lookups = 2;
     lookup.ceiling = CeilingKind::lookup;
+    if (kernel.pairs) lookup.ceiling_share = pair_share;
     lookup.microseconds = estimate(plan, step, Method::binary_lookup, kernel.panel, 0);
     if (lookup.microseconds < choices[0].microseconds) std::swap(choices.front(), choices.back());
   }

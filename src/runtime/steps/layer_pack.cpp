@@ -214,7 +214,8 @@ class Packer {
       }
       std::fill(packed_.base.begin(), packed_.base.end(), static_cast<std::int32_t>(-inputs - 2 * (row_ * 4 - inputs)));
     } else {
-      const std::int32_t lowest = fill_tables(largest);
+      if (halved()) shift = 1;
+      const std::int32_t lowest = fill_tables(largest, 1 << shift);
       const std::int32_t times = choice_.form == LayerInput::Form::split ? 1 + 4 : 1;
       for (std::int32_t& b : packed_.base) b += static_cast<std::int32_t>(row_) * lowest * times;
     }
@@ -225,8 +226,13 @@ class Packer {
     lookup.word_units = 65535 / (largest * unit) / lookup.byte_units * lookup.byte_units;
   }
 
-  /// Sums of products of 2-bit codes with weight levels, minus the lowest of them, which is returned.
-  std::int32_t fill_tables(std::int32_t& largest) {
+  /// Signs are codes 0 and 2, and twos are all that their products differ by: entries of halves are small enough for
+  /// kernels that look two rows up at once.
+  bool halved() const { return code_.sign && choice_.form == LayerInput::Form::packed && choice_.border % 2 == 0; }
+
+  /// Sums of products of 2-bit codes with weight levels, minus the lowest of them, which is returned, over `step`, the
+  /// distance of codes; entries of codes between are not used.
+  std::int32_t fill_tables(std::int32_t& largest, std::int32_t step) {
     const int bits = choice_.weight_bits, together = choice_.triples ? 3 : 4 / bits, weights = 1 << (bits * together),
               codes = 1 << (2 * together);
     const auto entry = [&](int c, int w) {
@@ -235,20 +241,20 @@ class Packer {
         sum += (c >> (2 * i) & 3) * weights_.value(w >> (i * bits) & ((1 << bits) - 1));
       return sum;
     };
+    const auto used = [&](int c) { return step == 1 || (c & 0x55) == 0; };
     std::int32_t low = 0, high = 0;
     for (int c = 0; c < codes; ++c) {
-      for (int w = 0; w < weights; ++w) low = std::min(low, entry(c, w)), high = std::max(high, entry(c, w));
+      for (int w = 0; used(c) && w < weights; ++w) low = std::min(low, entry(c, w)), high = std::max(high, entry(c, w));
     }
     // A byte's value is the number of its tables; those of its second half come behind those of its first.
-    const int rows = static_cast<int>(packed_.tables.size()) / weights,
-               each = choice_.triples ? 1 : choice_.lookups;
+    const int rows = static_cast<int>(packed_.tables.size()) / weights, each = choice_.triples ? 1 : choice_.lookups;
     for (int row = 0; row < rows; ++row) {
       for (int w = 0; w < weights; ++w) {
         const int c = row / each >> (2 * together * (row % each)) & (codes - 1);
-        packed_.tables.data()[row * weights + w] = static_cast<std::uint8_t>(entry(c, w) - low);
+        if (used(c)) packed_.tables.data()[row * weights + w] = static_cast<std::uint8_t>((entry(c, w) - low) / step);
       }
     }
-    largest = std::max(high - low, 1);
+    largest = std::max((high - low) / step, 1);
     return low;
   }
 
