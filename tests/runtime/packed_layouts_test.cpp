@@ -53,7 +53,7 @@ TEST(PackedLayouts, AreThoseOfTheFormat) {
     std::uint32_t format;
     std::uint64_t checksum;
   };
-  const Recorded recorded[] = {{"portable", 3, 4352686444351715130U}, {"avx2", 3, 16300218720405028882U}};
+  const Recorded recorded[] = {{"portable", 3, 14792069752004097761U}, {"avx2", 3, 3320410321124723318U}};
   const PackedKinds all;
   const Status checked = check_program(all.program());
   ASSERT_TRUE(checked.ok()) << checked.message();

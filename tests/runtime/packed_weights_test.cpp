@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 #include <set>
 
@@ -108,11 +109,22 @@ TEST(NarrowSteps, AreTheLongestRunThatFits) {
     for (std::int8_t& v : panels)
       v = static_cast<std::int8_t>(static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(2 * span + 1))) -
                                    span);
-    std::int64_t expected = 0;
-    for (std::int64_t n = 1; expected < steps && runs_fit(panels, steps, largest, n); n *= 2) expected = n;
-    expected = std::min(expected, steps);
-    ASSERT_EQ(narrow_steps(panels.data(), count, steps, largest), expected) << steps << " steps, codes to " << largest;
-    found.insert(expected);
+    std::vector<std::int32_t> each(static_cast<std::size_t>(count));
+    narrow_steps(panels.data(), steps, largest, each);
+    for (std::int64_t p = 0; p < count; ++p) {
+      const std::vector<std::int8_t> panel(panels.begin() + p * steps * 64, panels.begin() + (p + 1) * steps * 64);
+      std::int64_t expected = 0;
+      for (std::int64_t n = 1; expected < steps && runs_fit(panel, steps, largest, n); n *= 2) expected = n;
+      if (expected > 1 && expected < steps && runs_fit(panel, steps, largest, expected / 2 * 3))
+        expected = expected / 2 * 3;
+      expected = std::min(expected, steps);
+      ASSERT_EQ(each[static_cast<std::size_t>(p)], expected) << steps << " steps, codes to " << largest;
+      found.insert(expected);
+    }
+    const std::int64_t common = narrow_steps(panels.data(), count, steps, largest);
+    const auto least = static_cast<std::uint32_t>(*std::min_element(each.begin(), each.end()));
+    ASSERT_GE(common, std::bit_floor(least));
+    ASSERT_TRUE(common == 0 || runs_fit(panels, steps, largest, common)) << steps << " steps, codes to " << largest;
   }
   EXPECT_GT(found.size(), 8U);  // none, one, some, all
 }

@@ -165,7 +165,7 @@ TEST(WinogradLayer, RunsOfNarrowProductsAreProvenFromTheWeights) {
         panel[i] = static_cast<std::int8_t>(sign == 0 ? 0 : (sign > 0) == (round < 32) ? 7 : -8);
     }
     for (const std::int32_t largest : {1, 3, 15, 31}) {
-      const std::int64_t run = winograd_narrow_steps(panel.data(), 1, steps, largest);
+      const std::int64_t run = winograd_narrow_steps(panel.data(), steps, largest);
       ASSERT_EQ(run, certain_run(panel, steps, largest)) << "round " << round << ", codes to " << largest;
       runs.insert(run);
     }

@@ -199,6 +199,37 @@ inline void narrow_tile(const DirectCall& call, const DirectRow* row, const std:
   } while (offset != last);
 }
 
+/// The same for short runs: both kinds of sums in registers.
+template <int Rows>
+inline void short_runs_tile(const DirectCall& call, const DirectRow* row, const std::uint8_t* panel,
+                            std::int64_t column, std::int32_t* sums) {
+  Tile<Rows> tile(row, column);
+  const std::int64_t *offset = call.offsets, *const last = offset + call.steps;
+  do {
+    const std::int64_t* const end = offset + std::min<std::int64_t>(call.narrow_steps, last - offset);
+    __m256i sum[Rows][2];
+    NNQ_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+      sum[r][0] = sum[r][1] = _mm256_setzero_si256();
+    }
+    for (; offset != end; ++offset, panel += 64) {
+      const __m256i w0 = load(panel), w1 = load(panel + 32);
+      NNQ_UNROLL
+      for (int r = 0; r < Rows; ++r) {
+        add_narrow_pairs(tile.a[r] + *offset, w0, w1, sum[r][0], sum[r][1]);
+      }
+    }
+    NNQ_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+      NNQ_UNROLL
+      for (int h = 0; h < 2; ++h) {
+        tile.sum[r][h] = _mm256_add_epi32(tile.sum[r][h], _mm256_madd_epi16(sum[r][h], _mm256_set1_epi16(1)));
+      }
+    }
+  } while (offset != last);
+  tile.write(sums, call.stride);
+}
+
 /// Calls tiles<Rows>(call, rows, panel, column, sums) for tiles of Many rows and the rest, over all panels of `unit`
 /// bytes a step.
 template <int Many, class Tiles>
@@ -229,8 +260,10 @@ void direct_wide(const DirectCall& call) noexcept {
 void direct_narrow(const DirectCall& call) noexcept {
   if (call.narrow_steps == 1)
     each_tile<6>(call, 64, []<int Rows>(auto&&... arguments) { pairs_tile<Rows, false>(arguments...); });
-  else if (call.narrow_steps < 4)
+  else if (call.narrow_steps < 6)
     each_tile<4>(call, 64, []<int Rows>(auto&&... arguments) { pairs_tile<Rows, true>(arguments...); });
+  else if (call.narrow_steps < 24)
+    each_tile<3>(call, 64, []<int Rows>(auto&&... arguments) { short_runs_tile<Rows>(arguments...); });
   else
     each_tile<6>(call, 64, []<int Rows>(auto&&... arguments) { narrow_tile<Rows>(arguments...); });
 }

@@ -73,18 +73,21 @@ class DirectLayer final : public PreparedStep {
  private:
   void block(std::int64_t first, std::int64_t count, DirectRow* rows, std::int32_t* sums) const {
     const PackedLayer& packed = *packed_;
-    DirectCall call{rows, count,   input_.offsets().data(), input_.steps(), packed.weights.data(), panels_,
-                    sums, stride_, packed.narrow_steps,     &lookup_};
+    DirectCall call{
+        rows, count,   input_.offsets().data(), input_.steps(), packed.weights.data(), panels_, sums, stride_,
+        1,    &lookup_};
     const std::int64_t group_columns = panels_ * choice_.panel;
     for (std::int64_t g = 0; g < step_.groups; ++g) {
       fill_rows(geometry_, input_, starts_, scratch, first, count, g, g * group_columns, rows);
       call.sums = sums + g * group_columns;
       call.panels = packed.weights.data() + g * packed.group_bytes;
       if (choice_.form == LayerInput::Form::split) add_high_bits(call, rows);
-      if (unpack_ == nullptr)
-        choice_.kernel(call);
-      else
+      if (unpack_ != nullptr)
         packed_panels(call, rows, g);
+      else if (narrow_)
+        narrow_panels(call, rows, g);
+      else
+        choice_.kernel(call);
     }
     // Groups are padded to whole panels: close the gaps.
     for (std::int64_t r = 0; group_columns != group_out_ && r < count; ++r) {
@@ -117,10 +120,32 @@ class DirectLayer final : public PreparedStep {
       call.panel_count = std::min(together_, panels_ - p);
       for (std::int64_t i = 0; i < call.panel_count; ++i)
         unpack_(form, packed + (p + i) * form.bytes(), packed_->zero, room + i * form.weights);
+      if (narrow_) call.narrow_steps = narrow_steps(group * panels_ + p);
       choice_.kernel(call);
-      call.sums += call.panel_count * direct_panel;
-      for (std::int64_t r = 0; r < call.row_count; ++r) rows[r].start += call.panel_count * direct_panel;
+      go_on(call, rows);
     }
+  }
+
+  /// Panels that stay in 16 bits for as many steps, together.
+  void narrow_panels(DirectCall call, DirectRow* rows, std::int64_t group) const {
+    const std::int64_t panel_bytes = packed_->group_bytes / panels_;
+    for (std::int64_t p = 0; p < panels_; p += call.panel_count) {
+      call.narrow_steps = narrow_steps(group * panels_ + p);
+      call.panel_count = 1;
+      while (p + call.panel_count < panels_ &&
+             narrow_steps(group * panels_ + p + call.panel_count) == call.narrow_steps)
+        ++call.panel_count;
+      choice_.kernel(call);
+      call.panels += call.panel_count * panel_bytes;
+      go_on(call, rows);
+    }
+  }
+  std::int64_t narrow_steps(std::int64_t panel) const { return packed_->narrow_steps[static_cast<std::size_t>(panel)]; }
+
+  /// To the columns behind a call's panels.
+  static void go_on(DirectCall& call, DirectRow* rows) {
+    call.sums += call.panel_count * direct_panel;
+    for (std::int64_t r = 0; r < call.row_count; ++r) rows[r].start += call.panel_count * direct_panel;
   }
 
   /// No images, no weights: nothing will be computed.
@@ -141,7 +166,9 @@ class DirectLayer final : public PreparedStep {
   }
 
   void choose_narrow() {
-    if (packed_->narrow_steps == 0) {
+    const auto& steps = packed_->narrow_steps;
+    narrow_ = std::find(steps.begin(), steps.end(), 0) == steps.end();
+    if (!narrow_) {
       refused.push_back(std::string(choice_.narrow_name) + ": a pair of products could leave 16 bits");
       return;
     }
@@ -162,6 +189,7 @@ class DirectLayer final : public PreparedStep {
   LookupTables lookup_{};         // of packed_
   UnpackPanel unpack_ = nullptr;  // weights are packed panels
   std::int64_t together_ = 1;     // panels unpacked at a time
+  bool narrow_ = false;           // sums of panels stay in 16 bits for a while
   LayerStarts starts_;
 };
 

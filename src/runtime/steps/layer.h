@@ -74,13 +74,15 @@ class LayerBlocks {
   std::int64_t positions_, rows_, blocks_, parts_;
 };
 
-/// How many kernel steps of int8 panels [panel][steps][16][4] may be summed in 16 bits, as pairs, for codes 0 ..
-/// largest: proven from the weights, whatever the codes and their order. 0: not even one pair.
+/// How many kernel steps of each of the int8 panels [panel][steps][16][4] may be summed in 16 bits, as pairs, for codes
+/// 0 .. largest: 1, 2, 3, 4, 6, 8, 12, ... or all, proven from the weights, whatever the codes and their order. 0: not
+/// even one pair.
+void narrow_steps(const std::int8_t* panels, std::int64_t steps, std::int32_t largest, std::span<std::int32_t> each);
+/// One that is proven for all of them.
 std::int64_t narrow_steps(const std::int8_t* panels, std::int64_t panel_count, std::int64_t steps,
                           std::int32_t largest);
-/// The same of the narrow Winograd kernel's panels [panel][steps][9][16][4]; 1 at least where winograd_run() is.
-std::int64_t winograd_narrow_steps(const std::int8_t* panels, std::int64_t panel_count, std::int64_t steps,
-                                   std::int32_t largest);
+/// The same of one of the narrow Winograd kernel's panels, [steps][9][16][4]; 1 at least where winograd_run() is.
+std::int64_t winograd_narrow_steps(const std::int8_t* panel, std::int64_t steps, std::int32_t largest);
 
 std::unique_ptr<PreparedStep> make_depthwise(const PlanContext& plan, const Step& step);
 

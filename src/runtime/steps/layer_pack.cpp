@@ -47,12 +47,14 @@ class Packer {
       if (!choice_.ternary) std::fill(packed_.base.begin(), packed_.base.end(), static_cast<std::int32_t>(inputs));
     } else {
       const std::int32_t largest = std::max<std::int32_t>(code_.max - code_.min, choice_.border);
+      const auto* const panels = reinterpret_cast<const std::int8_t*>(packed_.weights.data());
+      if (choice_.narrow != nullptr || choice_.winograd_run != 0)
+        packed_.narrow_steps.assign(static_cast<std::size_t>(step_.groups * panels_), 0);
       if (choice_.narrow != nullptr)
-        packed_.narrow_steps = narrow_steps(reinterpret_cast<const std::int8_t*>(packed_.weights.data()),
-                                            step_.groups * panels_, row_ / 4, largest);
-      if (choice_.winograd_run != 0)
-        packed_.narrow_steps = winograd_narrow_steps(reinterpret_cast<const std::int8_t*>(packed_.weights.data()),
-                                                     panels_, row_ / (9 * 4), choice_.largest);
+        narrow_steps(panels, row_ / 4, largest, {packed_.narrow_steps.begin(), packed_.narrow_steps.end()});
+      for (std::int64_t p = 0; choice_.winograd_run != 0 && p < panels_; ++p)
+        packed_.narrow_steps[static_cast<std::size_t>(p)] = static_cast<std::int32_t>(
+            winograd_narrow_steps(panels + p * row_ * direct_panel, row_ / (9 * 4), choice_.largest));
       if (choice_.packed_bits != 0) narrow_panels();
     }
   }

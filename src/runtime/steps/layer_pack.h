@@ -16,13 +16,13 @@
 namespace nnq {
 
 struct PackedLayer {
-  AlignedBytes weights;           // panels as the kernel wants them (kernels/direct/direct.h), group after group
-  std::int64_t group_bytes = 0;   // of the panels of one group
-  AlignedBytes tables;            // lookup
-  LookupTables lookup{};          // but for its tables: lookup_tables()
-  std::int64_t narrow_steps = 1;  // int8, Winograd: see narrow_steps()
-  PackedPanel form{};             // of panels that are packed at their width; otherwise 0 bits
-  int zero = 0;                   // code of weight 0 in them
+  AlignedBytes weights;          // panels as the kernel wants them (kernels/direct/direct.h), group after group
+  std::int64_t group_bytes = 0;  // of the panels of one group
+  AlignedBytes tables;           // lookup
+  LookupTables lookup{};         // but for its tables: lookup_tables()
+  PackedArray<std::int32_t> narrow_steps;    // int8, Winograd, narrow: of every panel, see narrow_steps()
+  PackedPanel form{};                        // of panels that are packed at their width; otherwise 0 bits
+  int zero = 0;                              // code of weight 0 in them
   PackedArray<std::int32_t> base, tap_sums;  // [stride] sums start from these; [taps][stride] sums of weights
 
   LookupTables lookup_tables() const {

@@ -175,9 +175,10 @@ class WinogradLayer final : public PreparedStep {
     WinogradCall call{.v = block.v, .channels = geometry_.in_c, .tiles = block.tiles};
     call.starts = block.starts, call.sums = block.sums, call.stride = panels_ * winograd_panel;
     call.room = room + panel_bytes_;
-    call.too_much = too_much_.data(), call.run = packed_->narrow_steps;
+    call.too_much = too_much_.data();
     for (std::int64_t p = from; p < to; ++p) {
       call.column = p * winograd_panel;
+      if (kernels_.form.narrow()) call.run = packed_->narrow_steps[static_cast<std::size_t>(p)];
       call.weights = packed_->weights.data() + p * (packed_->weights.size() / panels_);
       if (unpack_ == nullptr)
         winograd_products(kernels_, call);
