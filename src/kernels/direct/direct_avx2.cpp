@@ -168,10 +168,18 @@ template <int Rows>
 inline void narrow_tile(const DirectCall& call, const DirectRow* row, const std::uint8_t* panel, std::int64_t column,
                         std::int32_t* sums) {
   const std::uint8_t* a[Rows];
+  // Sums of runs lie together until the end: in rows of `sums`, 2^n bytes apart, loads would wait for each other's
+  // stores.
+  alignas(64) std::int32_t wide[Rows][direct_panel];
   NNQ_UNROLL
-  for (int r = 0; r < Rows; ++r) a[r] = row[r].data;
+  for (int r = 0; r < Rows; ++r) {
+    a[r] = row[r].data;
+    NNQ_UNROLL
+    for (int h = 0; h < 2; ++h) {
+      store(wide[r] + h * 8, load(row[r].start + column + h * 8));
+    }
+  }
   const std::int64_t *offset = call.offsets, *const last = offset + call.steps;
-  bool first = true;
   do {
     const std::int64_t* const end = offset + std::min<std::int64_t>(call.narrow_steps, last - offset);
     __m256i sum[Rows][2];
@@ -186,48 +194,17 @@ inline void narrow_tile(const DirectCall& call, const DirectRow* row, const std:
         add_narrow_pairs(a[r] + *offset, w0, w1, sum[r][0], sum[r][1]);
       }
     }
-    NNQ_UNROLL
-    for (int r = 0; r < Rows; ++r) {
-      std::int32_t* const to = sums + r * call.stride;
-      const std::int32_t* const from = first ? row[r].start + column : to;
-      NNQ_UNROLL
-      for (int h = 0; h < 2; ++h) {
-        store(to + h * 8, _mm256_add_epi32(load(from + h * 8), _mm256_madd_epi16(sum[r][h], _mm256_set1_epi16(1))));
-      }
-    }
-    first = false;
-  } while (offset != last);
-}
-
-/// The same for short runs: both kinds of sums in registers.
-template <int Rows>
-inline void short_runs_tile(const DirectCall& call, const DirectRow* row, const std::uint8_t* panel,
-                            std::int64_t column, std::int32_t* sums) {
-  Tile<Rows> tile(row, column);
-  const std::int64_t *offset = call.offsets, *const last = offset + call.steps;
-  do {
-    const std::int64_t* const end = offset + std::min<std::int64_t>(call.narrow_steps, last - offset);
-    __m256i sum[Rows][2];
-    NNQ_UNROLL
-    for (int r = 0; r < Rows; ++r) {
-      sum[r][0] = sum[r][1] = _mm256_setzero_si256();
-    }
-    for (; offset != end; ++offset, panel += 64) {
-      const __m256i w0 = load(panel), w1 = load(panel + 32);
-      NNQ_UNROLL
-      for (int r = 0; r < Rows; ++r) {
-        add_narrow_pairs(tile.a[r] + *offset, w0, w1, sum[r][0], sum[r][1]);
-      }
-    }
+    std::int32_t* const to = offset == last ? sums : wide[0];
+    const std::int64_t stride = offset == last ? call.stride : direct_panel;
     NNQ_UNROLL
     for (int r = 0; r < Rows; ++r) {
       NNQ_UNROLL
       for (int h = 0; h < 2; ++h) {
-        tile.sum[r][h] = _mm256_add_epi32(tile.sum[r][h], _mm256_madd_epi16(sum[r][h], _mm256_set1_epi16(1)));
+        store(to + r * stride + h * 8,
+              _mm256_add_epi32(load(wide[r] + h * 8), _mm256_madd_epi16(sum[r][h], _mm256_set1_epi16(1))));
       }
     }
   } while (offset != last);
-  tile.write(sums, call.stride);
 }
 
 /// Calls tiles<Rows>(call, rows, panel, column, sums) for tiles of Many rows and the rest, over all panels of `unit`
@@ -260,10 +237,8 @@ void direct_wide(const DirectCall& call) noexcept {
 void direct_narrow(const DirectCall& call) noexcept {
   if (call.narrow_steps == 1)
     each_tile<6>(call, 64, []<int Rows>(auto&&... arguments) { pairs_tile<Rows, false>(arguments...); });
-  else if (call.narrow_steps < 6)
+  else if (call.narrow_steps < 8)
     each_tile<4>(call, 64, []<int Rows>(auto&&... arguments) { pairs_tile<Rows, true>(arguments...); });
-  else if (call.narrow_steps < 24)
-    each_tile<3>(call, 64, []<int Rows>(auto&&... arguments) { short_runs_tile<Rows>(arguments...); });
   else
     each_tile<6>(call, 64, []<int Rows>(auto&&... arguments) { narrow_tile<Rows>(arguments...); });
 }
