@@ -117,7 +117,8 @@ TEST(WinogradLayer, PackedWeightsOfManyChannels) {
   }
 }
 
-/// The longest run of 1, 2, 4, ... steps whose products surely fit 16 bits, from the definition; all steps at the most.
+/// The longest run of 1, 2, 4, ... steps whose products surely fit 16 bits, from the definition, where runs begin anew
+/// with every call; all steps at the most.
 std::int64_t certain_run(const std::vector<std::int8_t>& panel, std::int64_t steps, std::int32_t largest) {
   constexpr int g[4][3] = {{2, 0, 0}, {1, 1, 1}, {1, -1, 1}, {0, 0, 2}};
   const auto u = [&](std::int64_t step, int e, std::int64_t lane) {
@@ -127,11 +128,12 @@ std::int64_t certain_run(const std::vector<std::int8_t>& panel, std::int64_t ste
     return sum;
   };
   const auto fits = [&](std::int64_t run) {
-    for (std::int64_t from = 0; from < steps; from += run) {
+    for (std::int64_t from = 0, to = 0; from < steps; from = to) {
+      to = std::min({steps, from + run, (from / winograd_steps + 1) * winograd_steps});
       for (int e = 0; e < 16; ++e) {
         for (std::int64_t lane = 0; lane < 64; lane += 2) {
           std::int64_t low = 0, high = 0;
-          for (std::int64_t k = from; k < std::min(steps, from + run); ++k) {
+          for (std::int64_t k = from; k < to; ++k) {
             for (const std::int64_t at : {lane, lane + 1})
               low += std::min(u(k, e, at), 0), high += std::max(u(k, e, at), 0);
           }
@@ -171,6 +173,39 @@ TEST(WinogradLayer, RunsOfNarrowProductsAreProvenFromTheWeights) {
     }
   }
   EXPECT_GE(runs.size(), 5U);
+}
+
+/// 12 steps that fit together from 0 on, in any run of 12, do not where the kernel begins anew at step 64.
+TEST(WinogradLayer, RunsFitFromEveryCallsFirstStepOn) {
+  constexpr std::int64_t steps = 88;
+  std::vector<std::int8_t> panel(steps * 9 * 64, 0);
+  for (std::int64_t k = 66; k < 78; ++k) std::fill_n(panel.begin() + (k * 9 + 4) * 64, 64, std::int8_t{7});
+  EXPECT_EQ(winograd_narrow_steps(panel.data(), steps, 63), certain_run(panel, steps, 63));
+
+  Random random(8);
+  const Precision p{"W4A6", 4, -8, {1, 2, 4, 8}, {.min = 0, .max = 63, .bits = 6}};
+  const Shape shape{1, 4 * steps, 12, 12};
+  constexpr std::int64_t out = 16, in = 4 * steps;
+  Program program = filtered(p, shape, out, {.kernel_h = 3, .kernel_w = 3}, 0, 0, random);
+  Step& conv = program.steps[1];
+  ASSERT_EQ(conv.kind, StepKind::convolution);
+  std::vector<std::uint8_t> planes(conv.weights.plane_bytes() * 4);
+  for (std::int64_t e = 0; e < conv.weights.count; ++e) {
+    const std::int64_t channel = e % in, tap = e / in % 9;  // [out][tap][in]
+    const int code = tap == 4 && channel >= 66 * 4 && channel < 78 * 4 ? 15 : 8;
+    for (std::size_t plane = 0; plane < 4; ++plane)
+      planes[plane * conv.weights.plane_bytes() + static_cast<std::size_t>(e / 8)] |=
+          static_cast<std::uint8_t>((code >> plane & 1) << (e % 8));
+  }
+  conv.weights.owned = std::make_shared<const std::vector<std::uint8_t>>(std::move(planes));
+  conv.weights.data = conv.weights.owned->data();
+  Tensor x = random_codes(p, shape, random);
+  for (float& v : x.mutable_values<float>()) v = 63;
+  std::set<std::string> kernels;
+  expect_interpreters_bits(program, {x}, "runs of 12", &kernels);
+  EXPECT_TRUE(hardware_isa() != Isa::avx2 || std::any_of(kernels.begin(), kernels.end(), [](const std::string& k) {
+                return k.starts_with("conv_int8_winograd_narrow_avx2");
+              }));
 }
 
 /// Why the second step does not take Winograd's filtering.

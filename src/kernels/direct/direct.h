@@ -57,7 +57,7 @@ struct DirectCall {
   std::int64_t panel_count;  // of 16 outputs; lookup: of LookupKernel::panel
   std::int32_t* sums;        // [row_count][stride]
   std::int64_t stride;
-  std::int64_t narrow_steps = 1;         // narrow
+  std::int64_t narrow_steps = 1;         // narrow: runs begin at its multiples
   const LookupTables* lookup = nullptr;  // lookup
 };
 

@@ -12,7 +12,7 @@ namespace nnq::avx2 {
 inline constexpr std::int64_t lookup_panel = 32;
 
 /// Sums of as many of the call's rows as it serves, two rows at a time: all of them but an odd last one, or none where
-/// entries are too large (see LookupTables::byte_units) or rows too long. Returns their number.
+/// entries are too large (see LookupTables::byte_units), rows too long or too few. Returns their number.
 std::int64_t lookup_pairs(const DirectCall& call) noexcept;
 
 namespace {

@@ -93,7 +93,9 @@ struct WinogradCall {
   std::int64_t stride = 0;
   std::byte* room = nullptr;               // winograd_room(tiles) bytes on a cache line
   const std::int32_t* too_much = nullptr;  // narrow: [2][2][stride], what 4 Y becomes too large by
-  std::int64_t run = 0;                    // narrow: winograd_run() or less, at least 1
+  // narrow: winograd_run(), or steps of this panel that are proven to fit 16 bits together, whichever the first of them
+  // is a multiple of `run` behind the first step of a call; at least 1.
+  std::int64_t run = 0;
 };
 
 /// Writes one row of V, all channels padded (with those of code 0): element p of channel c to byte p * plane +

@@ -120,7 +120,8 @@ class DirectLayer final : public PreparedStep {
       call.panel_count = std::min(together_, panels_ - p);
       for (std::int64_t i = 0; i < call.panel_count; ++i)
         unpack_(form, packed + (p + i) * form.bytes(), packed_->zero, room + i * form.weights);
-      if (narrow_) call.narrow_steps = narrow_steps(group * panels_ + p);
+      // One panel at a time: AVX-512, which takes two, has no narrow kernel.
+      if (narrow_) call.narrow_steps = run_of(group * panels_ + p);
       choice_.kernel(call);
       go_on(call, rows);
     }
@@ -130,17 +131,16 @@ class DirectLayer final : public PreparedStep {
   void narrow_panels(DirectCall call, DirectRow* rows, std::int64_t group) const {
     const std::int64_t panel_bytes = packed_->group_bytes / panels_;
     for (std::int64_t p = 0; p < panels_; p += call.panel_count) {
-      call.narrow_steps = narrow_steps(group * panels_ + p);
+      call.narrow_steps = run_of(group * panels_ + p);
       call.panel_count = 1;
-      while (p + call.panel_count < panels_ &&
-             narrow_steps(group * panels_ + p + call.panel_count) == call.narrow_steps)
+      while (p + call.panel_count < panels_ && run_of(group * panels_ + p + call.panel_count) == call.narrow_steps)
         ++call.panel_count;
       choice_.kernel(call);
       call.panels += call.panel_count * panel_bytes;
       go_on(call, rows);
     }
   }
-  std::int64_t narrow_steps(std::int64_t panel) const { return packed_->narrow_steps[static_cast<std::size_t>(panel)]; }
+  std::int64_t run_of(std::int64_t panel) const { return packed_->narrow_steps[static_cast<std::size_t>(panel)]; }
 
   /// To the columns behind a call's panels.
   static void go_on(DirectCall& call, DirectRow* rows) {

@@ -75,8 +75,8 @@ class LayerBlocks {
 };
 
 /// How many kernel steps of each of the int8 panels [panel][steps][16][4] may be summed in 16 bits, as pairs, for codes
-/// 0 .. largest: 1, 2, 3, 4, 6, 8, 12, ... or all, proven from the weights, whatever the codes and their order. 0: not
-/// even one pair.
+/// 0 .. largest: 1, 2, 3, 4, 6, 8, 12, ... or all, proven from the weights for runs that begin at its multiples,
+/// whatever the codes and their order. 0: not even one pair.
 void narrow_steps(const std::int8_t* panels, std::int64_t steps, std::int32_t largest, std::span<std::int32_t> each);
 /// One that is proven for all of them.
 std::int64_t narrow_steps(const std::int8_t* panels, std::int64_t panel_count, std::int64_t steps,

@@ -20,7 +20,7 @@ struct PackedLayer {
   std::int64_t group_bytes = 0;  // of the panels of one group
   AlignedBytes tables;           // lookup
   LookupTables lookup{};         // but for its tables: lookup_tables()
-  PackedArray<std::int32_t> narrow_steps;    // int8, Winograd, narrow: of every panel, see narrow_steps()
+  PackedArray<std::int32_t> narrow_steps;    // of every panel whose products meet in 16 bits
   PackedPanel form{};                        // of panels that are packed at their width; otherwise 0 bits
   int zero = 0;                              // code of weight 0 in them
   PackedArray<std::int32_t> base, tap_sums;  // [stride] sums start from these; [taps][stride] sums of weights

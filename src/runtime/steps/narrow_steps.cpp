@@ -87,9 +87,10 @@ std::int64_t narrow_steps(const std::int8_t* panels, std::int64_t panel_count, s
   narrow_steps(panels, steps, largest, each);
   if (each.empty()) return steps;
   const std::int32_t least = *std::min_element(each.begin(), each.end());
-  // Runs of 12 steps begin within those of 16; runs of 8 begin and end with both.
-  const bool alike = std::all_of(each.begin(), each.end(), [&](std::int32_t n) { return n == least || n == steps; });
-  return alike ? least : std::bit_floor(static_cast<std::uint32_t>(least));
+  // Runs of 12 steps are not parts of those of 16; runs of 8 are parts of both.
+  const bool parts = std::all_of(each.begin(), each.end(),
+                                 [&](std::int32_t n) { return n == steps || (least > 0 && n % least == 0); });
+  return parts ? least : std::bit_floor(static_cast<std::uint32_t>(least));
 }
 
 std::int64_t winograd_narrow_steps(const std::int8_t* panel, std::int64_t steps, std::int32_t largest) {
@@ -112,7 +113,9 @@ std::int64_t winograd_narrow_steps(const std::int8_t* panel, std::int64_t steps,
     for (std::int64_t y = 0; y < 4; ++y)
       spread(half[y][0], half[y][1], half[y][2], u.data() + (y * 4 * steps + k) * lanes, steps * lanes);
   }
-  return narrow_steps(u.data(), 16, steps, 4 * largest);
+  // Kernels begin a run every winograd_steps steps, where runs of 2^n begin, but none of 12.
+  const auto run = static_cast<std::uint64_t>(narrow_steps(u.data(), 16, steps, 4 * largest));
+  return static_cast<std::int64_t>(run == static_cast<std::uint64_t>(steps) ? run : std::bit_floor(run));
 }
 
 }  // namespace nnq
