@@ -91,14 +91,15 @@ template <int Pairs, int Panels>
   }
 }
 
-template <int Panels>
-void pair_panels(const Block& block, std::int64_t end, std::int64_t panel) {
+/// Two panels or, at the end, one.
+void pair_panels(const Block& block, std::int64_t end, std::int64_t panel, std::int64_t panels) {
   const std::uint8_t* const weights = block.call.panels + panel * block.call.steps * unit;
   std::int64_t pair = block.first;
-  if constexpr (Panels == 2) {
-    for (; pair + 2 <= end; pair += 2) pair_tile<2, 2>(block, pair, weights, panel * lookup_panel);
+  for (; panels == 2 && pair + 2 <= end; pair += 2) pair_tile<2, 2>(block, pair, weights, panel * lookup_panel);
+  for (; pair < end; ++pair) {
+    for (std::int64_t p = 0; p < panels; ++p)
+      pair_tile<1, 1>(block, pair, weights + p * block.call.steps * unit, (panel + p) * lookup_panel);
   }
-  for (; pair < end; ++pair) pair_tile<1, Panels>(block, pair, weights, panel * lookup_panel);
 }
 
 /// The tables of two rows' nibbles, at four steps and at eight.
@@ -176,9 +177,8 @@ std::int64_t lookup_pairs(const DirectCall& call) noexcept {
     for (std::int64_t pair = first; pair < end; ++pair)
       index_pair(call, layout, call.rows + pair * 2, index + (pair - first) * stride);
     const Block block{call, tables, index, stride, first};
-    std::int64_t p = 0;
-    for (; p + 2 <= call.panel_count; p += 2) pair_panels<2>(block, end, p);
-    if (p < call.panel_count) pair_panels<1>(block, end, p);
+    for (std::int64_t p = 0; p < call.panel_count; p += 2)
+      pair_panels(block, end, p, std::min<std::int64_t>(2, call.panel_count - p));
   }
   return pairs * 2;
 }

@@ -32,13 +32,12 @@ bool pair_sums(const std::int8_t* panel, std::int64_t steps, PairLimits limits, 
   return std::all_of(beyond, beyond + pairs, [](std::int16_t b) { return b == 0; });
 }
 
-/// Runs `Times` as long, neighbours added, to `to`; false: some are beyond the limits. All terms are within them.
-template <int Times>
-bool join_runs(const PairSums* sums, std::int64_t count, PairLimits limits, PairSums* to) {
+/// Runs `times` as long, neighbours added, to `to`; false: some are beyond the limits. All terms are within them.
+bool join_runs(const PairSums* sums, std::int64_t count, std::int64_t times, PairLimits limits, PairSums* to) {
   std::int16_t beyond[pairs] = {};
-  for (std::int64_t first = 0; first < count; first += Times, ++to) {
+  for (std::int64_t first = 0; first < count; first += times, ++to) {
     *to = sums[first];
-    for (std::int64_t r = first + 1; r < std::min(count, first + Times); ++r) {
+    for (std::int64_t r = first + 1; r < std::min(count, first + times); ++r) {
       for (std::int64_t i = 0; i < pairs; ++i) {
         const bool over = (to->low[i] > limits.low - sums[r].low[i]) | (to->high[i] > limits.high - sums[r].high[i]);
         beyond[i] = static_cast<std::int16_t>(beyond[i] | over);
@@ -57,13 +56,18 @@ std::int64_t narrow_run(const std::int8_t* panel, std::int64_t steps, PairLimits
   PairSums *half = room + 2 * steps, *whole = room, *twice = room + steps;  // of runs of best / 2, best, best * 2
   if (!pair_sums(panel, steps, limits, whole)) return 0;
   std::int64_t best = 1, halves = 0, wholes = steps;
+  bool thirds = false;  // whether three halves of `best` are tried
   while (wholes > 1) {
-    if (!join_runs<2>(whole, wholes, limits, twice)) {
-      const bool three_halves = best > 1 && join_runs<3>(half, halves, limits, twice);
-      return three_halves ? best / 2 * 3 : best;
+    const bool fit = join_runs(thirds ? half : whole, thirds ? halves : wholes, thirds ? 3 : 2, limits, twice);
+    if (thirds) return fit ? best / 2 * 3 : best;
+    if (fit) {
+      best *= 2, halves = wholes, wholes = (wholes + 1) / 2;
+      std::swap(half, whole), std::swap(whole, twice);
+    } else if (best == 1) {
+      return best;
+    } else {
+      thirds = true;
     }
-    best *= 2, halves = wholes, wholes = (wholes + 1) / 2;
-    std::swap(half, whole), std::swap(whole, twice);
   }
   return steps;
 }
