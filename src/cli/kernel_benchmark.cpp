@@ -180,7 +180,7 @@ void time_lookups(const LookupKernel& kernel, const Size& s, F&& report) {
   }
   time("w1a2", (s.k + 3) / 4, 2, {tables.data(), 1, 0, 5, 1365}, 1);
   if (kernel.most_lookups < 2) return;
-  time("w1a1", (s.k + 7) / 8, 4, {tables.data(), 2, 1, 15, 4095}, kernel.pairs ? 12.0 / 9 : 1);
+  time("w1a1", (s.k + 7) / 8, 4, {tables.data(), 2, 1, 15, 4095}, kernel.pairs ? pair_share : 1);
   time("w2a2", (s.k + 3) / 4, 4, {tables.data(), 2, 0, 3, 909}, 0.5);
 }
 

@@ -116,6 +116,37 @@ TEST_P(LayerGeometry, SumsAreTheInterpreters) {
   EXPECT_TRUE(kernel == looked_up.end() || kernels.contains(kernel->second)) << p.name;
 }
 
+/// Sums of 16 outputs whose weights are 0 stay in 16 bits for good; those of the next outputs, with the largest and
+/// lowest weights and the largest codes, do not. Packed at their width (4 bits) and as bytes (5).
+TEST(NarrowPanels, HaveRunsOfTheirOwn) {
+  const CodeType eight{.min = 0, .max = 255, .bits = 8};
+  for (const Precision& p :
+       {Precision{"W4A8", 4, -8, {1, 2, 4, 8}, eight}, Precision{"W5A8", 5, -16, {1, 2, 4, 8, 16}, eight}}) {
+    constexpr std::int64_t in = 256, out = 40, each = in * out / 8;
+    Step conv;
+    conv.kind = StepKind::convolution;
+    conv.out_channels = out, conv.in_channels = in;
+    conv.window = {.kernel_h = 1, .kernel_w = 1};
+    std::vector<std::uint8_t> planes(static_cast<std::size_t>(each * p.weight_bits), 0xff);
+    for (int plane = 0; plane < p.weight_bits; ++plane) {
+      const auto first = planes.begin() + plane * each;
+      std::fill_n(first, 16 * in / 8, plane == p.weight_bits - 1 ? 0xff : 0);
+      std::fill_n(first + (out - 1) * in / 8, in / 8, 0);  // the lowest: of 5 bits both ends are there
+    }
+    const Shape shape{1, in, 6, 6};
+    Tensor codes(DType::f32, shape);
+    std::ranges::fill(codes.mutable_values<float>(), 255.0F);
+    std::set<std::string> kernels;
+    expect_interpreters_bits(layer_program(p, shape, {1, out, 6, 6}, std::move(conv), planes, in * out), {codes},
+                             p.name, &kernels);
+    if (HasFatalFailure()) return;
+    EXPECT_TRUE(
+        hardware_isa() != Isa::avx2 ||
+        std::ranges::any_of(kernels, [](const std::string& k) { return k.starts_with("conv_int8_maddubs_avx2"); }))
+        << p.name;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Runtime, LayerGeometry, ::testing::ValuesIn(precisions()),
                          [](const auto& param) { return std::string(param.param.name); });
 

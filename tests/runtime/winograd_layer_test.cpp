@@ -175,24 +175,19 @@ TEST(WinogradLayer, RunsOfNarrowProductsAreProvenFromTheWeights) {
   EXPECT_GE(runs.size(), 5U);
 }
 
-/// 12 steps that fit together from 0 on, in any run of 12, do not where the kernel begins anew at step 64.
-TEST(WinogradLayer, RunsFitFromEveryCallsFirstStepOn) {
-  constexpr std::int64_t steps = 88;
-  std::vector<std::int8_t> panel(steps * 9 * 64, 0);
-  for (std::int64_t k = 66; k < 78; ++k) std::fill_n(panel.begin() + (k * 9 + 4) * 64, 64, std::int8_t{7});
-  EXPECT_EQ(winograd_narrow_steps(panel.data(), steps, 63), certain_run(panel, steps, 63));
-
+/// A layer of 4-bit weights on codes to 63, all the largest, whose weights are 7 in the middle tap of the outputs and
+/// channels for which seven() holds, and 0 otherwise, gives the interpreter's sums by the narrow kernel.
+template <class Seven>
+void expect_bits_of_middle_taps(std::int64_t in, std::int64_t out, Seven&& seven) {
   Random random(8);
   const Precision p{"W4A6", 4, -8, {1, 2, 4, 8}, {.min = 0, .max = 63, .bits = 6}};
-  const Shape shape{1, 4 * steps, 12, 12};
-  constexpr std::int64_t out = 16, in = 4 * steps;
+  const Shape shape{1, in, 12, 12};
   Program program = filtered(p, shape, out, {.kernel_h = 3, .kernel_w = 3}, 0, 0, random);
   Step& conv = program.steps[1];
   ASSERT_EQ(conv.kind, StepKind::convolution);
   std::vector<std::uint8_t> planes(conv.weights.plane_bytes() * 4);
-  for (std::int64_t e = 0; e < conv.weights.count; ++e) {
-    const std::int64_t channel = e % in, tap = e / in % 9;  // [out][tap][in]
-    const int code = tap == 4 && channel >= 66 * 4 && channel < 78 * 4 ? 15 : 8;
+  for (std::int64_t e = 0; e < conv.weights.count; ++e) {  // [out][tap][in]
+    const int code = e / in % 9 == 4 && seven(e / in / 9, e % in) ? 15 : 8;
     for (std::size_t plane = 0; plane < 4; ++plane)
       planes[plane * conv.weights.plane_bytes() + static_cast<std::size_t>(e / 8)] |=
           static_cast<std::uint8_t>((code >> plane & 1) << (e % 8));
@@ -202,10 +197,23 @@ TEST(WinogradLayer, RunsFitFromEveryCallsFirstStepOn) {
   Tensor x = random_codes(p, shape, random);
   for (float& v : x.mutable_values<float>()) v = 63;
   std::set<std::string> kernels;
-  expect_interpreters_bits(program, {x}, "runs of 12", &kernels);
+  expect_interpreters_bits(program, {x}, "weights of 7 in middle taps", &kernels);
   EXPECT_TRUE(hardware_isa() != Isa::avx2 || std::any_of(kernels.begin(), kernels.end(), [](const std::string& k) {
                 return k.starts_with("conv_int8_winograd_narrow_avx2");
               }));
+}
+
+/// 12 steps that fit together from 0 on, in any run of 12, do not where the kernel begins anew at step 64.
+TEST(WinogradLayer, RunsFitFromEveryCallsFirstStepOn) {
+  constexpr std::int64_t steps = 88;
+  std::vector<std::int8_t> panel(steps * 9 * 64, 0);
+  for (std::int64_t k = 66; k < 78; ++k) std::fill_n(panel.begin() + (k * 9 + 4) * 64, 64, std::int8_t{7});
+  EXPECT_EQ(winograd_narrow_steps(panel.data(), steps, 63), certain_run(panel, steps, 63));
+  expect_bits_of_middle_taps(4 * steps, 16, [](std::int64_t, std::int64_t c) { return c >= 66 * 4 && c < 78 * 4; });
+}
+
+TEST(WinogradLayer, PanelsHaveRunsOfTheirOwn) {
+  expect_bits_of_middle_taps(64, 32, [](std::int64_t output, std::int64_t) { return output >= 16; });
 }
 
 /// Why the second step does not take Winograd's filtering.

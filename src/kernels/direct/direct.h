@@ -98,6 +98,8 @@ struct LookupKernel {
 };
 
 inline constexpr std::int32_t pair_entry = 5;  // three lookups fit four bits
+/// Of a ceiling of single lookups: two rows at once take 9 operations for 12.
+inline constexpr double pair_share = 12.0 / 9;
 
 inline constexpr std::int64_t direct_panel = 16;
 

@@ -237,7 +237,7 @@ void direct_wide(const DirectCall& call) noexcept {
 void direct_narrow(const DirectCall& call) noexcept {
   if (call.narrow_steps == 1)
     each_tile<6>(call, 64, []<int Rows>(auto&&... arguments) { pairs_tile<Rows, false>(arguments...); });
-  else if (call.narrow_steps < 8)
+  else if (call.narrow_steps < 8)  // faster than sums in memory up to 6, and as fast at 8 beside a busy neighbour
     each_tile<4>(call, 64, []<int Rows>(auto&&... arguments) { pairs_tile<Rows, true>(arguments...); });
   else
     each_tile<6>(call, 64, []<int Rows>(auto&&... arguments) { narrow_tile<Rows>(arguments...); });

@@ -13,6 +13,28 @@ namespace {
 
 constexpr std::int64_t outputs = lookup_panel;
 
+/// s[p] += entries of one table, in bytes. Assembly: g++ 12 hoists the broadcasts of all rows and spills sums.
+inline void add_lookup(const std::uint8_t* table, __m256i w0, __m256i w1, __m256i& s0, __m256i& s1) {
+  __m256i x, t;
+  asm volatile(
+      "vbroadcasti128 %[a], %[x]\n\t"
+      "vpshufb %[w0], %[x], %[t]\n\t"
+      "vpshufb %[w1], %[x], %[x]\n\t"
+      "vpaddb %[t], %[s0], %[s0]\n\t"
+      "vpaddb %[x], %[s1], %[s1]"
+      : [s0] "+x"(s0), [s1] "+x"(s1), [x] "=&x"(x), [t] "=&x"(t)
+      : [a] "m"(*reinterpret_cast<const std::uint8_t(*)[16]>(table)), [w0] "x"(w0), [w1] "x"(w1));
+}
+inline void add_lookup(const std::uint8_t* table, __m256i w0, __m256i& s0) {
+  __m256i x;
+  asm volatile(
+      "vbroadcasti128 %[a], %[x]\n\t"
+      "vpshufb %[w0], %[x], %[x]\n\t"
+      "vpaddb %[x], %[s0], %[s0]"
+      : [s0] "+x"(s0), [x] "=&x"(x)
+      : [a] "m"(*reinterpret_cast<const std::uint8_t(*)[16]>(table)), [w0] "x"(w0));
+}
+
 template <int Rows, int Panels, int Lookups>
 inline void lookup_tile(const DirectCall& call, const DirectRow* row, const std::uint8_t* panel, std::int64_t column,
                         std::int32_t* sums) {

@@ -20,28 +20,6 @@ namespace {
 inline __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 inline void store(void* p, __m256i v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
 
-/// s[p] += entries of one table, in bytes. Assembly: g++ 12 hoists the broadcasts of all rows and spills sums.
-inline void add_lookup(const std::uint8_t* table, __m256i w0, __m256i w1, __m256i& s0, __m256i& s1) {
-  __m256i x, t;
-  asm volatile(
-      "vbroadcasti128 %[a], %[x]\n\t"
-      "vpshufb %[w0], %[x], %[t]\n\t"
-      "vpshufb %[w1], %[x], %[x]\n\t"
-      "vpaddb %[t], %[s0], %[s0]\n\t"
-      "vpaddb %[x], %[s1], %[s1]"
-      : [s0] "+x"(s0), [s1] "+x"(s1), [x] "=&x"(x), [t] "=&x"(t)
-      : [a] "m"(*reinterpret_cast<const std::uint8_t(*)[16]>(table)), [w0] "x"(w0), [w1] "x"(w1));
-}
-inline void add_lookup(const std::uint8_t* table, __m256i w0, __m256i& s0) {
-  __m256i x;
-  asm volatile(
-      "vbroadcasti128 %[a], %[x]\n\t"
-      "vpshufb %[w0], %[x], %[x]\n\t"
-      "vpaddb %[x], %[s0], %[s0]"
-      : [s0] "+x"(s0), [x] "=&x"(x)
-      : [a] "m"(*reinterpret_cast<const std::uint8_t(*)[16]>(table)), [w0] "x"(w0));
-}
-
 /// Sums of 32 columns' bytes in 16 bits: `all` = even column + 256 * odd column modulo 2^16, `odd` = odd column.
 struct alignas(32) Words {
   __m256i all = _mm256_setzero_si256(), odd = _mm256_setzero_si256();

@@ -32,9 +32,6 @@ std::string lookup_refuses(const DirectKernels& kernels, const LookupKernel& loo
   return {};
 }
 
-/// Lookups of two rows at once: 9 operations for 12.
-constexpr double pair_share = 12.0 / 9;
-
 std::int64_t round_up(std::int64_t n, std::int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 /// What the cost model says of a method on this layer; packed, run: see LayerCost.
