@@ -93,8 +93,8 @@ struct WinogradCall {
   std::int64_t stride = 0;
   std::byte* room = nullptr;               // winograd_room(tiles) bytes on a cache line
   const std::int32_t* too_much = nullptr;  // narrow: [2][2][stride], what 4 Y becomes too large by
-  // narrow, at least 1: winograd_run(), or as many steps as are proven from this panel's weights to fit 16 bits together
-  // wherever a call begins them: at multiples of `run` behind its own first step.
+  // narrow, at least 1: winograd_run(), or as many steps as are proven from this panel's weights to fit 16 bits
+  // together wherever a call begins them: at multiples of `run` behind its own first step.
   std::int64_t run = 0;
 };
 
